@@ -1,0 +1,1 @@
+"""One room for each cloud, all of the same shape."""

@@ -1,0 +1,106 @@
+"""The S3 datasource: a prefix of a bucket, and an access that is granted just that."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NotRequired, TypedDict
+
+import pulumi
+import pulumi_aws as aws
+
+from lightly_infra import paths
+from lightly_infra.clouds.aws import policy
+from lightly_infra.clouds.aws.storage import Bucket
+from lightly_infra.clouds.interface import CloudDatasource
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lightly_infra.clouds.aws.access import Access
+    from lightly_infra.permissions import Purpose
+
+
+class S3DatasourceArgs(TypedDict):
+    """Where the data is, and how Lightly gets in."""
+
+    purpose: Purpose
+    """Decides what Lightly may do: see `lightly_infra.permissions`."""
+
+    bucket: Bucket | str
+    """The name of a bucket of yours, which is not changed, or one made with `Bucket`."""
+
+    prefix: str
+    """The directory in the bucket, such as `street-scenes/`; empty for the whole bucket."""
+
+    region: str
+    """The bucket's AWS region, one of the 30 that Lightly's API knows."""
+
+    access: Access
+    """How Lightly gets in. It is granted the prefix."""
+
+    kms_key_arn: NotRequired[str]
+    """The ARN of the KMS key that the bucket of yours is encrypted with. Default: that of a `Bucket`, or none."""
+
+    allowed_source_ips: NotRequired[Sequence[str]]
+    """CIDR ranges that S3 calls must come from, such as your workers'. Lightly's own servers are then shut out:
+    they cannot verify, and the worker needs `datasource.bypass_verify`. Default: from anywhere."""
+
+
+class S3Datasource(CloudDatasource):
+    """Grants an access the operations of a purpose under one prefix of one bucket.
+
+    It writes no policy, lifecycle, CORS or notification document on a bucket of the user's own: each is one
+    document per bucket, and writing it would replace theirs. The use of a KMS key is granted, not written into
+    the key's policy, for the same reason.
+    """
+
+    def __init__(self, name: str, args: S3DatasourceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("aws:S3Datasource", name, opts)
+        bucket, access, self.purpose = args["bucket"], args["access"], args["purpose"]
+        prefix = paths.normalise_prefix(args["prefix"])
+        source_ips = list(args.get("allowed_source_ips", ()))
+        owned = bucket if isinstance(bucket, Bucket) else None
+        bucket_name = owned.bucket if owned else pulumi.Output.from_input(str(bucket))
+        bucket_arn = owned.arn if owned else f"arn:{policy.partition(args['region'])}:s3:::{bucket}"
+        kms_key_arn = args.get("kms_key_arn") or (owned.kms_key_arn if owned else None)
+
+        document = pulumi.Output.from_input(bucket_arn).apply(
+            lambda it: policy.to_json(
+                policy.access_policy(
+                    purpose=self.purpose,
+                    bucket_arn=it,
+                    prefix=prefix,
+                    kms_key_arn=kms_key_arn,
+                    allowed_source_ips=source_ips,
+                )
+            )
+        )
+        access.grant(name, document, self.child())
+        if kms_key_arn and access.principal_arn is not None:
+            aws.kms.Grant(
+                name,
+                key_id=kms_key_arn,
+                grantee_principal=access.principal_arn,
+                operations=policy.kms_operations(self.purpose),
+                region=kms_key_arn.split(":")[3],
+                opts=self.child(),
+            )
+        if owned and prefix:
+            # Lightly wants the directory to exist; it may be empty.
+            aws.s3.BucketObjectv2(
+                name,
+                bucket=bucket_name,
+                key=prefix,
+                content="",
+                content_type="application/x-directory",
+                region=owned.region,
+                opts=self.child(retain_on_delete=owned.retain, depends_on=[owned]),
+            )
+
+        self.path = bucket_name.apply(lambda it: paths.resource_path("s3", it, prefix))
+        self.config = {**access.config, "full_path": self.path, "s3_region": args["region"]}
+        if kms_key_arn:
+            self.config = {**self.config, "s3_server_side_encryption_kms_key": kms_key_arn}
+        self.identity, self.secrets = access.identity, access.secrets
+        self.revision = [document, *self.config.values()]
+        self.verifiable = not source_ips
+        self.register_outputs({"path": self.path, **self.identity})

@@ -1,0 +1,159 @@
+"""S3 buckets that we create. A bucket of the user's own is never touched here: see `datasource`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NotRequired, TypedDict
+
+import pulumi
+import pulumi_aws as aws
+
+from lightly_infra.clouds.aws import policy
+from lightly_infra.component import Component
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ABORT_INCOMPLETE_UPLOADS_AFTER_DAYS = 7
+"""Parts of an upload that nobody finished cost storage for ever; seven days is AWS's own example."""
+
+
+class AccessLogsArgs(TypedDict):
+    """Where S3 writes the bucket's server access logs."""
+
+    bucket: pulumi.Input[str]
+    """An existing bucket of yours, whose policy lets `logging.s3.amazonaws.com` write to it."""
+
+    prefix: NotRequired[pulumi.Input[str]]
+    """What the log objects' keys start with. Default: nothing."""
+
+
+class BucketArgs(TypedDict, total=False):
+    """A bucket for Lightly. Every field is optional; the defaults are the safe ones."""
+
+    bucket: str
+    """The bucket's name. Default: the component's name and a random suffix."""
+
+    region: str
+    """The AWS region. Default: the provider's."""
+
+    kms_key_arn: str
+    """Encrypt with this KMS key (its ARN, not an alias) and a bucket key. Default: SSE-S3 (AES-256)."""
+
+    versioning: bool
+    """Keep old versions of objects. Default: no. Without a rule that ends them they cost storage for ever."""
+
+    access_logs: AccessLogsArgs
+    """Write server access logs. Default: no."""
+
+    retain: bool
+    """Keep the bucket, and all that guards it, when it leaves the program. Default: yes. With `False` the bucket
+    is deleted if it is empty, and the deletion fails if it is not: it is never emptied."""
+
+    tags: Mapping[str, str]
+    """Tags of the bucket."""
+
+
+class Bucket(Component):
+    """A private, encrypted, TLS-only S3 bucket.
+
+    It sets no expiry: what Lightly writes must stay. It never empties the bucket.
+    """
+
+    bucket: pulumi.Output[str]
+    """The bucket's name."""
+
+    arn: pulumi.Output[str]
+    """The bucket's ARN."""
+
+    def __init__(self, name: str, args: BucketArgs | None = None, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("aws:Bucket", name, opts)
+        args = args or {}
+        self.region = args.get("region")
+        self.kms_key_arn = args.get("kms_key_arn")
+        self.retain = args.get("retain", True)
+        guarded = self.child(retain_on_delete=self.retain)
+
+        bucket = aws.s3.Bucket(name, bucket=args.get("bucket"), region=self.region, tags=args.get("tags"), opts=guarded)
+        self.bucket, self.arn = bucket.bucket, bucket.arn
+
+        private = aws.s3.BucketPublicAccessBlock(
+            name,
+            bucket=bucket.bucket,
+            block_public_acls=True,
+            block_public_policy=True,
+            ignore_public_acls=True,
+            restrict_public_buckets=True,
+            region=self.region,
+            opts=guarded,
+        )
+        aws.s3.BucketOwnershipControls(
+            name,
+            bucket=bucket.bucket,
+            rule={"object_ownership": "BucketOwnerEnforced"},
+            region=self.region,
+            opts=guarded,
+        )
+        aws.s3.BucketServerSideEncryptionConfiguration(
+            name,
+            bucket=bucket.bucket,
+            rules=[_encryption_rule(self.kms_key_arn)],
+            region=self.region,
+            opts=guarded,
+        )
+        aws.s3.BucketPolicy(
+            name,
+            bucket=bucket.bucket,
+            policy=bucket.arn.apply(lambda it: policy.to_json(policy.tls_only_policy(it))),
+            region=self.region,
+            # S3 refuses to change a bucket's policy and its public access block at the same time.
+            opts=pulumi.ResourceOptions.merge(guarded, pulumi.ResourceOptions(depends_on=[private])),
+        )
+        versioning = None
+        if args.get("versioning"):
+            versioning = aws.s3.BucketVersioning(
+                name,
+                bucket=bucket.bucket,
+                versioning_configuration={"status": "Enabled"},
+                region=self.region,
+                opts=guarded,
+            )
+        aws.s3.BucketLifecycleConfiguration(
+            name,
+            bucket=bucket.bucket,
+            rules=[
+                {
+                    "id": "abort-incomplete-uploads",
+                    "status": "Enabled",
+                    "filter": {"prefix": ""},
+                    "abort_incomplete_multipart_upload": {"days_after_initiation": ABORT_INCOMPLETE_UPLOADS_AFTER_DAYS},
+                }
+            ],
+            region=self.region,
+            opts=pulumi.ResourceOptions.merge(
+                guarded, pulumi.ResourceOptions(depends_on=[versioning] if versioning else [])
+            ),
+        )
+        if logs := args.get("access_logs"):
+            aws.s3.BucketLogging(
+                name,
+                bucket=bucket.bucket,
+                target_bucket=logs["bucket"],
+                target_prefix=logs.get("prefix", ""),
+                region=self.region,
+                opts=guarded,
+            )
+        self.register_outputs({"bucket": self.bucket, "arn": self.arn})
+
+
+def _encryption_rule(
+    kms_key_arn: str | None,
+) -> aws.s3.BucketServerSideEncryptionConfigurationRuleArgsDict:
+    if kms_key_arn is None:
+        return {"apply_server_side_encryption_by_default": {"sse_algorithm": "AES256"}}
+    return {
+        "apply_server_side_encryption_by_default": {
+            "sse_algorithm": "aws:kms",
+            "kms_master_key_id": kms_key_arn,
+        },
+        "bucket_key_enabled": True,  # one KMS call for many objects instead of one for each
+    }

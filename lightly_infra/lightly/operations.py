@@ -1,0 +1,262 @@
+"""What one wants done with datasets, made of the client's calls: create or adopt, verify until allowed."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from tenacity import Retrying, retry_if_exception_type, wait_random_exponential
+
+from lightly_infra.lightly.errors import (
+    ApiError,
+    DatasetConflict,
+    DatasetUnknown,
+    InvalidAnswer,
+    LightlyError,
+    PermissionsMissing,
+    Unreachable,
+)
+from lightly_infra.lightly.models import DatasetType, check_dataset_id, check_dataset_name
+from lightly_infra.lightly.redaction import one_line, redact
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from lightly_infra.lightly.client import LightlyClient
+    from lightly_infra.lightly.models import DatasetData, DatasourcePermissions
+
+# Seconds. AWS's IAM and Google's take 10-30 s until a new grant is known everywhere; the rest is patience.
+VERIFY_DEADLINE: Final = 120.0
+
+# What the API answers instead of permissions when it could not even use the credentials.
+_CREDENTIALS_ERROR: Final = "DATASET_DATASOURCE_CREDENTIALS_ERROR"
+
+_BAD_REQUEST: Final = 400
+# Refused before anything was looked at: nothing to be found out by asking for the name.
+_NOT_ABOUT_THE_NAME: Final = frozenset({401, 403, 429})
+
+
+@dataclass(frozen=True)
+class RegisteredDataset:
+    """A dataset that is there."""
+
+    id: str
+    name: str
+    type: str
+    adopted: bool
+    """It was somebody's before us, so it is never deleted by us."""
+
+
+def create_or_adopt(
+    client: LightlyClient,
+    *,
+    name: str | None,
+    type: DatasetType | None,  # noqa: A002 - the API's word
+    dataset_id: str | None = None,
+    adopt: bool = False,
+) -> RegisteredDataset:
+    """The dataset of that name or id: created, taken over, or adopted.
+
+    A new dataset costs one call. Creating is not idempotent: a crash after it leaves an orphan that the next
+    run meets by its name. So a dataset without samples and datasources is taken over, one with content only
+    by `adopt`.
+
+    Args:
+        client: The client.
+        name: The dataset's name; it may be None with `dataset_id`.
+        type: Its type; None takes any existing one and creates Images, the API's default.
+        dataset_id: Adopts this one, whatever its name.
+        adopt: Adopts one of that name, with whatever is in it; creates it where there is none.
+
+    Raises:
+        InvalidInput: The name or the id can't be one.
+        DatasetUnknown: There is no dataset of `dataset_id`.
+        DatasetConflict: There is one that may not be used; the message says how to go on.
+        ApiError, Unreachable: It could not be created, and none was found.
+    """
+    if dataset_id is not None:
+        return _by_id(client, dataset_id, type)
+    check_dataset_name(name := name or "")
+    if adopt and (found := _by_name(client, name)):
+        return _taken(found, type, adopted=True)
+    wanted = type or DatasetType.IMAGES
+    try:
+        return RegisteredDataset(client.create_dataset(name, wanted), name, wanted.value, adopted=False)
+    except (ApiError, Unreachable, InvalidAnswer) as error:
+        if not _may_exist(error):
+            raise
+        # Which error a taken name gives is not documented, and a lost answer may have been a good one: look.
+        found = _by_name(client, name)
+        if found is None:
+            raise
+    if not adopt and (content := _content(client, found)):
+        raise DatasetConflict(
+            f"dataset {name!r} exists already ({found.type}, id {found.id}, {content}), maybe someone else's: "
+            f"set `adopt: true` or `id: {found.id}` to use it (it is then never deleted), or change the name"
+        )
+    return _taken(found, type, adopted=adopt)
+
+
+def _by_id(client: LightlyClient, dataset_id: str, type: DatasetType | None) -> RegisteredDataset:  # noqa: A002
+    check_dataset_id(dataset_id)
+    try:
+        found = client.get_dataset(dataset_id)
+    except DatasetUnknown as error:
+        raise DatasetUnknown(
+            f"GET of dataset {dataset_id}",
+            status=error.status,
+            code=error.code,
+            message=error.message,
+            request_id=error.request_id,
+            remedy="Check `id:` (it is in the address of the dataset's page in the app) and that the token's "
+            "user may see it, or remove `id:` to create the dataset",
+        ) from None
+    return _taken(found, type, adopted=True)
+
+
+def _by_name(client: LightlyClient, name: str) -> DatasetData | None:
+    found = client.find_datasets(name)
+    if len(found) > 1:
+        ids = ", ".join(sorted(dataset.id for dataset in found))
+        raise DatasetConflict(f"there are {len(found)} datasets named {name!r}: say which one with `id:` ({ids})")
+    return found[0] if found else None
+
+
+def _taken(found: DatasetData, type: DatasetType | None, *, adopted: bool) -> RegisteredDataset:  # noqa: A002
+    if type is not None and found.type != type:
+        raise DatasetConflict(
+            f"dataset {found.name!r} (id {found.id}) holds {found.type}, not {type}, and a type can't change: "
+            f"set `type: {found.type}`, or choose another name or `id:`"
+        )
+    return RegisteredDataset(found.id, found.name, found.type, adopted=adopted)
+
+
+def _may_exist(error: ApiError | Unreachable | InvalidAnswer) -> bool:
+    if isinstance(error, Unreachable):
+        return error.may_have_arrived
+    if isinstance(error, InvalidAnswer):
+        return True
+    return error.status >= _BAD_REQUEST and error.status not in _NOT_ABOUT_THE_NAME
+
+
+def _content(client: LightlyClient, found: DatasetData) -> str:
+    """What is in a dataset, in words; empty when nothing is, so that it can only be an orphan."""
+    if found.n_samples:
+        return f"{found.n_samples} samples"
+    # Asked even when the dataset says that it has none: taking over must not go wrong.
+    count = len(found.datasources or ()) or len(client.list_datasources(found.id))
+    return f"{count} datasource{'s'[: count > 1]}" if count else ""
+
+
+class _NotYet(LightlyError):
+    """Permission-shaped: it may be that the cloud has not heard of its own grants yet."""
+
+    def __init__(self, permissions: DatasourcePermissions | None, said: str) -> None:
+        super().__init__(said)
+        self.permissions = permissions
+
+
+def verify_until_allowed(
+    client: LightlyClient,
+    dataset_id: str,
+    *,
+    deadline: float = VERIFY_DEADLINE,
+    secrets: Iterable[str] = (),
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> DatasourcePermissions:
+    """Asks Lightly to try the datasources until it can do all that it needs to.
+
+    Args:
+        client: The client.
+        dataset_id: The dataset, whose datasources are set.
+        deadline: Seconds to keep asking while permissions propagate; a call under way is waited for. With 0
+            there is one call.
+        secrets: Kept out of messages, beside those that `client` has sent itself.
+        sleep: Waits, for tests.
+        clock: Seconds, for tests.
+
+    Raises:
+        PermissionsMissing: Something is not allowed at the deadline.
+        ApiError, Unreachable, InvalidAnswer: At once, for waiting does not help.
+    """
+    end = clock() + deadline
+    jitter = wait_random_exponential(multiplier=1, max=10)
+    attempts = Retrying(
+        retry=retry_if_exception_type(_NotYet),
+        stop=lambda _: clock() >= end,
+        wait=lambda state: min(jitter(state), max(0.0, end - clock())),
+        sleep=sleep,
+        reraise=True,
+    )
+    try:
+        return attempts(_verify, client, dataset_id)
+    except _NotYet as error:
+        missing = _missing(dataset_id, deadline, error, tuple(secrets))
+    raise missing
+
+
+def _verify(client: LightlyClient, dataset_id: str) -> DatasourcePermissions:
+    try:
+        permissions = client.verify(dataset_id)
+    except ApiError as error:
+        if error.code != _CREDENTIALS_ERROR:
+            raise
+        raise _NotYet(None, error.message) from None
+    if permissions.missing:
+        raise _NotYet(permissions, "")
+    return permissions
+
+
+def _missing(dataset_id: str, deadline: float, error: _NotYet, secrets: tuple[str, ...]) -> PermissionsMissing:
+    permissions = error.permissions
+    if permissions is None:
+        missing: tuple[str, ...] = ()
+        text = f"it can't use the credentials at all: {error}"
+    else:
+        missing = permissions.missing
+        text = "; ".join(_cannot(permissions))
+    text = redact(text, secrets)
+    return PermissionsMissing(
+        f"Lightly has not got the permissions for dataset {dataset_id} after {deadline:.0f} s: {one_line(text)}. "
+        f"Likely cause: {_likely_cause(missing, text)}",
+        missing=missing,
+    )
+
+
+def _cannot(permissions: DatasourcePermissions) -> list[str]:
+    """What Lightly can't do, where, and its reasons; what has the same reason is said together."""
+    together: dict[tuple[str, str], list[str]] = {}
+    for name in permissions.missing:
+        reason = permissions.reason(name)
+        together.setdefault((_where(name, reason), reason), []).append(name)
+    return [
+        f"it can't {' or '.join(names)} in {where}" + (f" ({reason})" if reason else "")
+        for (where, reason), names in together.items()
+    ]
+
+
+def _where(name: str, reason: str) -> str:
+    """The datasource that a missing permission is about: only Lightly's own is ever written to."""
+    about_input, about_lightly = (re.search(rf"\b{purpose}\b", reason) for purpose in ("INPUT", "LIGHTLY"))
+    if name in {"write", "overwrite"} or (about_lightly and not about_input):
+        return "the Lightly datasource"
+    if about_input and not about_lightly:
+        return "the Input datasource"
+    return "the Input or the Lightly datasource"
+
+
+def _likely_cause(missing: tuple[str, ...], text: str) -> str:
+    said = text.lower()
+    if "assumerole" in said or "external id" in said:
+        return "a wrong external id, or a trust policy that does not name Lightly's account with that external id"
+    if "kms" in said:
+        return "the KMS key: its own policy and the identity's must allow to decrypt and, for writing, to encrypt"
+    if missing and "list" not in missing and "read" not in missing:
+        return "a policy without s3:PutObject (or its twin in your cloud) on the Lightly prefix, or its KMS key"
+    return (
+        "a wrong external id or trust policy, credentials that were deleted or have expired, a bucket or "
+        "prefix other than the one that the policy names, or a KMS key that may not be used"
+    )

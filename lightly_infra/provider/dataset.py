@@ -1,0 +1,165 @@
+"""A dataset of the Lightly platform as a Pulumi resource."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal, NotRequired, TypedDict
+
+import pulumi  # noqa: TC002 - Pulumi reads the resource's annotations when it runs
+from pulumi.dynamic import (
+    CheckFailure,
+    CheckResult,
+    CreateResult,
+    DiffResult,
+    ReadResult,
+    Resource,
+    UpdateResult,
+)
+
+from lightly_infra.lightly import models, operations
+from lightly_infra.lightly.errors import DatasetConflict, DatasetUnknown, InvalidInput
+from lightly_infra.provider.session import LightlyProvider, is_unknown, without_provider
+
+OnDestroy = Literal["keep", "delete"]
+KEEP: Final = "keep"
+DELETE: Final = "delete"
+
+
+class Provider(LightlyProvider):
+    """Creates, adopts, renames and, only if told to, deletes datasets."""
+
+    def check(self, olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
+        """Refuses what the API refuses, and a new type that would silently cost the dataset its content."""
+        name, dataset_id, kind = news.get("name"), news.get("dataset_id"), news.get("type")
+        failures = []
+        if name is None and dataset_id is None:
+            failures.append(CheckFailure("name", "give the dataset's name, or the dataset_id of an existing one"))
+        for field, value, rule in (
+            ("name", name, models.check_dataset_name),
+            ("dataset_id", dataset_id, models.check_dataset_id),
+        ):
+            if isinstance(value, str):
+                try:
+                    rule(value)
+                except InvalidInput as error:
+                    failures.append(CheckFailure(field, str(error)))
+        if isinstance(kind, str) and kind not in set(models.DatasetType):
+            known = ", ".join(models.DatasetType)
+            failures.append(CheckFailure("type", f"{kind!r} is no dataset type; use one of {known}"))
+        if (on_destroy := news.get("on_destroy")) not in {KEEP, DELETE}:
+            failures.append(CheckFailure("on_destroy", f"{on_destroy!r}: use {KEEP!r} or {DELETE!r}"))
+        # The old inputs are all there is to see here; `diff` looks again, at the outputs.
+        if dataset_id == olds.get("dataset_id") and (problem := _type_problem(olds, kind)):
+            failures.append(CheckFailure("type", problem))
+        return CheckResult(news, failures)
+
+    def diff(self, id_: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
+        """Another id or another type is another dataset; everything else changes in place.
+
+        Raises:
+            DatasetConflict: the type would change of a dataset that may not be deleted.
+        """
+        dataset_id, kind = news.get("dataset_id"), news.get("type")
+        if dataset_id is not None:
+            is_another = is_unknown(dataset_id) or dataset_id != id_
+        else:
+            # Without its id, a dataset of someone else's is not ours to rename: another one is meant.
+            is_another = olds.get("dataset_id") is not None and news.get("name") != olds.get("name")
+        if is_another:
+            replaces = ["dataset_id"]
+        elif problem := _type_problem(olds, kind):
+            raise DatasetConflict(problem)
+        else:
+            replaces = ["type"] if kind is not None and (is_unknown(kind) or kind != olds.get("type")) else []
+        # Names are unique at Lightly: the old dataset must be gone before the new one is made.
+        return DiffResult(replaces=replaces, delete_before_replace=True)
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        """Registers the dataset, or takes an existing one where `operations.create_or_adopt` allows it."""
+        registered = operations.create_or_adopt(
+            self.client,
+            name=props.get("name", ""),
+            type=models.DatasetType(props["type"]) if props.get("type") else None,
+            dataset_id=props.get("dataset_id"),
+            adopt=bool(props.get("adopt")),
+        )
+        actual = {"name": registered.name, "type": registered.type, "adopted": registered.adopted}
+        return CreateResult(registered.id, without_provider(props) | actual)
+
+    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
+        """What Lightly has now: another name shows as drift, a deleted dataset as gone."""
+        try:
+            dataset = self.client.get_dataset(id_)
+        except DatasetUnknown:
+            return ReadResult("", {})
+        known = {"on_destroy": KEEP, "adopt": False, "adopted": True} | without_provider(props)
+        actual = known | {"name": dataset.name, "type": dataset.type}
+        inputs = {name: value for name, value in actual.items() if name != "adopted"}
+        return ReadResult(id_, actual, inputs if actual != known else None)
+
+    def update(self, id_: str, olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
+        """Renames the dataset in place; whatever else can change is only known to us."""
+        name = news.get("name", olds["name"])
+        if name != olds["name"]:
+            self.client.update_dataset(id_, name=name)
+        actual = {"name": name, "type": olds["type"], "adopted": olds["adopted"]}
+        return UpdateResult(without_provider(news) | actual)
+
+    def delete(self, id_: str, props: dict[str, Any]) -> None:
+        """Deletes the dataset if it is ours and the user said so; keeps it otherwise."""
+        if not _may_be_deleted(props):
+            return
+        try:
+            self.client.delete_dataset(id_)
+        except DatasetUnknown:
+            return  # somebody was faster; what was wanted holds
+
+
+def _type_problem(olds: dict[str, Any], kind: object) -> str | None:
+    """Why the dataset may not get the type `kind`; None if it may, or has it."""
+    if not isinstance(kind, str) or olds.get("type") in {None, kind} or _may_be_deleted(olds):
+        return None
+    return (
+        f"a dataset's type cannot change from {olds['type']!r} to {kind!r}: the dataset would be deleted and made "
+        "anew. Declare the new one under another name, or deploy 'on_destroy: delete' first (adopted datasets are "
+        "never deleted)"
+    )
+
+
+def _may_be_deleted(props: dict[str, Any]) -> bool:
+    adopted = props.get("adopted") or props.get("dataset_id") is not None
+    return props.get("on_destroy") == DELETE and not adopted
+
+
+class DatasetResourceArgs(TypedDict):
+    """A dataset to create or to adopt: by name, or by id."""
+
+    name: NotRequired[pulumi.Input[str]]
+    """At least 3 characters: letters, digits, spaces, `_` and `-`. Changing it renames the dataset."""
+
+    type: NotRequired[pulumi.Input[str]]
+    """`Images`, `Videos` or `Crops`. Default: `Images`, or whatever an existing dataset is."""
+
+    dataset_id: NotRequired[pulumi.Input[str]]
+    """An existing dataset, by its 24 hexadecimal digits. It is never deleted."""
+
+    adopt: NotRequired[bool]
+    """Take the dataset of that name even if it has content; it is then never deleted. Default: no."""
+
+    on_destroy: NotRequired[OnDestroy]
+    """What happens to a dataset made here when it leaves the program. Default: `keep`."""
+
+
+class Dataset(Resource, module="lightly", name="Dataset"):
+    """A dataset of the Lightly platform; its `id` is the dataset's id."""
+
+    name: pulumi.Output[str]
+    type: pulumi.Output[str]
+    adopted: pulumi.Output[bool]
+    """Whether it was somebody else's before it was declared here."""
+
+    def __init__(
+        self, resource_name: str, args: DatasetResourceArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        # Only what is mentioned here has an output.
+        defaults = {"name": None, "type": None, "adopt": False, "on_destroy": KEEP, "adopted": None}
+        super().__init__(Provider(), resource_name, {**defaults, **args}, opts)

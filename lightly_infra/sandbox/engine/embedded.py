@@ -1,0 +1,111 @@
+"""The embedded engine: previews, creates, updates, refreshes and destroys inside this process, state in memory.
+
+It is for sandboxes and tests: its state ends with it. It runs the same providers as the real engine would, follows the
+same rules, and refuses by name what it does not support: imports, stack references, remote components and their
+methods, hooks, transforms, parameterized packages, and providers nobody emulates. Custom time-outs are accepted and
+ignored.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+from lightly_infra.sandbox.engine.deployment import Deployment
+from lightly_infra.sandbox.engine.environment import environment
+from lightly_infra.sandbox.engine.messages import Scrubber
+from lightly_infra.sandbox.engine.monitor import Log, Monitor, run_program
+from lightly_infra.sandbox.engine.plugins import Plugins
+from lightly_infra.sandbox.engine.providers import Providers
+from lightly_infra.sandbox.engine.state import ResourceState, Snapshot
+from lightly_infra.sandbox.engine.steps import Run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import TracebackType
+
+    from lightly_infra.sandbox.engine.interface import OnChange, OnLog, Program, Result
+
+
+class EmbeddedEngine:
+    """Runs programs in this process. One run at a time; use it as a context manager, or close it.
+
+    Args:
+        providers: "module:factory" of each emulated provider by its package's name.
+        env: What the program and all providers see on top of this process's environment.
+        on_log: Takes what programs log; without it that goes to Python's logging.
+    """
+
+    name = "embedded"
+
+    def __init__(self, providers: Mapping[str, str], env: Mapping[str, str], *, on_log: OnLog | None = None) -> None:
+        self._env = dict(env)
+        self._plugins = Plugins(providers, env)
+        self._on_log = on_log
+        self._resources: list[ResourceState] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def preview(self, program: Program, on_change: OnChange | None = None) -> Result:
+        """What `up` would do. Creates, updates and deletes nothing; outputs stay empty."""
+        return self._run_program(program, on_change, preview=True)
+
+    def up(self, program: Program, on_change: OnChange | None = None) -> Result:
+        """Runs the program and brings its resources into being."""
+        return self._run_program(program, on_change, preview=False)
+
+    def refresh(self, program: Program, on_change: OnChange | None = None) -> Result:
+        """Reads every resource back, without running the program, and records drift in the state."""
+        return self._run(program, on_change, lambda deployment, _: deployment.refresh())
+
+    def destroy(self, program: Program, on_change: OnChange | None = None) -> Result:
+        """Deletes every resource of the state, without running the program."""
+        return self._run(program, on_change, lambda deployment, _: deployment.destroy(), with_outputs=False)
+
+    def export(self) -> dict[str, Any]:
+        """The state as a deployment document (version 3). Secrets are there without their values."""
+        resources = [resource.document() for resource in self._resources]
+        return {"version": 3, "deployment": {"manifest": {}, "resources": resources}}
+
+    def close(self) -> None:
+        """Stops everything the engine started. The resources themselves stay."""
+        self._plugins.close()
+
+    def _run_program(self, program: Program, on_change: OnChange | None, *, preview: bool) -> Result:
+        def act(deployment: Deployment, run: Run) -> None:
+            monitor = Monitor(deployment, run.providers, preview=preview)
+            log = Log(run.scrubber, self._on_log)
+            run_program(program, deployment, monitor, log, preview=preview)
+            deployment.finish()
+
+        return self._run(program, on_change, act, preview=preview, with_outputs=not preview)
+
+    def _run(
+        self,
+        program: Program,
+        on_change: OnChange | None,
+        act: Callable[[Deployment, Run], None],
+        *,
+        preview: bool = False,
+        with_outputs: bool = True,
+    ) -> Result:
+        snapshot = Snapshot(self._resources)
+        scrubber = Scrubber()
+        scrubber.learn(*(program.config.get(key, "") for key in program.secret_keys), secret=True)
+        for resource in self._resources:
+            scrubber.learn(resource.inputs, resource.outputs)
+        providers = Providers(self._plugins, program, snapshot.current)
+        run = Run(snapshot, providers, scrubber, preview, on_change)
+        deployment = Deployment(run, program)
+        with environment(self._env):
+            try:
+                act(deployment, run)
+            finally:
+                if not preview:  # also when interrupted: what was done must not be forgotten
+                    self._resources = snapshot.resources()
+            return deployment.result(with_outputs=with_outputs)

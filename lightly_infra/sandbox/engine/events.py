@@ -1,0 +1,93 @@
+"""What the Pulumi CLI reports while it works, in the terms of the sandbox's engines."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from pulumi.automation import OpType
+
+from lightly_infra.sandbox.engine.diffing import top_level
+from lightly_infra.sandbox.engine.interface import Change, Failure, OnChange, OnLog, Operation
+from lightly_infra.sandbox.engine.messages import Scrubber, describe, last_message
+from lightly_infra.sandbox.engine.paths import parse_path
+from lightly_infra.sandbox.engine.urns import is_provider_type, name_of
+
+if TYPE_CHECKING:
+    from pulumi.automation import EngineEvent
+    from pulumi.automation.events import DiagnosticEvent, StepEventMetadata
+
+_OPERATIONS: Final = {
+    OpType.SAME: Operation.SAME,
+    OpType.CREATE: Operation.CREATE,
+    OpType.UPDATE: Operation.UPDATE,
+    OpType.DELETE: Operation.DELETE,
+    OpType.READ: Operation.READ,
+    OpType.READ_REPLACEMENT: Operation.READ,
+    OpType.CREATE_REPLACEMENT: Operation.REPLACE,
+    OpType.REMOVE_PENDING_REPLACE: Operation.DELETE,
+    OpType.DISCARD: Operation.DELETE,
+    OpType.REFRESH: Operation.SAME,
+}
+_SUMMARY: Final = re.compile(r"(preview|update|refresh|destroy) failed|the program failed")
+_CHECK: Final = re.compile(r"^\S+ resource '[^']*'(?:: property (\S+) value .*)? has a problem: ", re.DOTALL)
+_OWN_PLUGIN: Final = re.compile(r"using pulumi-resource-\S+ from \$PATH")
+_COLOR: Final = re.compile(r"<\{%.*?%\}>")
+
+
+class Listener:
+    """Collects changes and failures from the CLI's events."""
+
+    def __init__(self, scrubber: Scrubber, on_change: OnChange | None, on_log: OnLog | None) -> None:
+        self.changes: list[Change] = []
+        self._failures: list[Failure] = []
+        self._scrubber = scrubber
+        self._on_change = on_change
+        self._on_log = on_log
+
+    def __call__(self, event: EngineEvent) -> None:
+        """Takes one event."""
+        if event.res_outputs_event is not None:
+            self._step(event.res_outputs_event.metadata)
+        if event.diagnostic_event is not None:
+            self._diagnostic(event.diagnostic_event)
+
+    def program_failed(self, error: Exception) -> None:
+        """Takes what the program raised."""
+        self._failures.append(Failure("", describe(error)))
+
+    def cli_failed(self, output: str) -> None:
+        """Takes what the CLI printed, in case it failed before it could report anything."""
+        if not self._failures:
+            self._failures.append(Failure("", output))
+
+    def failures(self) -> tuple[Failure, ...]:
+        """Everything that failed, each once, secrets hidden."""
+        told = [f for f in self._failures if f.urn or not _SUMMARY.fullmatch(f.message)] or self._failures
+        scrubbed = [Failure(f.urn, self._scrubber.scrub(f.message)) for f in told]
+        return tuple(dict.fromkeys(scrubbed))
+
+    def _step(self, step: StepEventMetadata) -> None:
+        state = step.new or step.old
+        operation = _OPERATIONS.get(step.op)
+        if operation is None or state is None or not state.custom or is_provider_type(step.type):
+            return
+        keys = step.keys or step.diffs or top_level([parse_path(path) for path in step.detailed_diff or ()])
+        if operation not in {Operation.UPDATE, Operation.REPLACE}:
+            keys = ()
+        change = Change(step.urn, step.type, name_of(step.urn), operation, tuple(sorted(keys)))
+        self.changes.append(change)
+        if self._on_change is not None:
+            self._on_change(change)
+
+    def _diagnostic(self, event: DiagnosticEvent) -> None:
+        message = _COLOR.sub("", event.message).strip()
+        if event.severity == "error":
+            self._failures.append(Failure(event.urn or "", _plain(message)))
+        elif self._on_log is not None and event.severity != "debug" and not _OWN_PLUGIN.match(message):
+            self._on_log(event.severity.partition("#")[0], self._scrubber.scrub(message))
+
+
+def _plain(message: str) -> str:
+    """A provider's own words, without what the engine puts around them."""
+    return last_message(_CHECK.sub(lambda found: f"{found[1]}: " if found[1] else "", message))

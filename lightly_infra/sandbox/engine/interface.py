@@ -1,0 +1,154 @@
+"""What every engine of the sandbox offers: preview, up, refresh, destroy, each returning what changed.
+
+Two engines stand behind this: `embedded` runs inside this process and needs no Pulumi CLI, `pulumi` is the real
+CLI. The same programs run on both; where they differ the embedded one is wrong.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+
+class Operation(StrEnum):
+    """What happened (or, in a preview, would happen) to a resource."""
+
+    SAME = "same"
+    CREATE = "create"
+    UPDATE = "update"
+    REPLACE = "replace"
+    DELETE = "delete"
+    READ = "read"
+
+
+@dataclass(frozen=True)
+class Secret:
+    """A secret value. It shows as `[secret]`; `.value` is the plain value."""
+
+    value: Any
+
+    def __repr__(self) -> str:
+        return "[secret]"
+
+    __str__ = __repr__
+
+
+@dataclass(frozen=True)
+class Program:
+    """A Pulumi program and the stack it runs for.
+
+    Attributes:
+        run: The program: declares resources and exports outputs.
+        project: The project's name.
+        stack: The stack's name.
+        config: Fully qualified keys ("aws:region") to string values; objects are JSON, as in `PULUMI_CONFIG`.
+        secret_keys: The keys of `config` whose values are secret.
+    """
+
+    run: Callable[[], None]
+    project: str
+    stack: str
+    config: Mapping[str, str] = field(default_factory=dict, repr=False)
+    secret_keys: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Change:
+    """One operation on one custom resource.
+
+    `keys` are the input properties that changed (update) or that force the replacement (replace).
+    """
+
+    urn: str
+    type: str
+    name: str
+    operation: Operation
+    keys: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a resource, or with an empty `urn` the program itself, failed. Never holds a secret."""
+
+    urn: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run did.
+
+    Attributes:
+        changes: One for each custom resource that was looked at, in the order the operations finished. Components
+            and providers are not listed.
+        outputs: The stack's outputs as plain Python; secret leaves are `Secret`. Empty after preview and destroy.
+        failures: Empty when all went well. What was done before a failure is kept, and the next run continues.
+    """
+
+    changes: tuple[Change, ...] = ()
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+    failures: tuple[Failure, ...] = ()
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many custom resources had which operation, as `{"create": 3, "same": 1}`."""
+        return dict(Counter(change.operation.value for change in self.changes))
+
+    @property
+    def failed(self) -> bool:
+        """Whether anything failed."""
+        return bool(self.failures)
+
+
+class UnsupportedFeature(Exception):
+    """The program uses something that the embedded engine does not have; the message names it."""
+
+    def __init__(self, feature: str) -> None:
+        super().__init__(f"the embedded engine does not support {feature}; run this program on the pulumi engine")
+
+
+OnChange = Callable[[Change], None]
+"""Called as each step finishes, from any thread but never twice at once."""
+
+OnLog = Callable[[str, str], None]
+"""Called with severity ("info", "warning", "error") and message for what the program logs."""
+
+
+class Engine(Protocol):
+    """An engine holds the state of one stack from its construction until `close`."""
+
+    name: str
+
+    def preview(self, program: Program, on_change: OnChange | None = None) -> Result:
+        """What `up` would do. Creates, updates and deletes nothing."""
+        ...
+
+    def up(self, program: Program, on_change: OnChange | None = None) -> Result:
+        """Runs the program and brings its resources into being."""
+        ...
+
+    def refresh(self, program: Program, on_change: OnChange | None = None) -> Result:
+        """Reads every resource back, without running the program, and records drift in the state.
+
+        Changes are `update` for what has drifted, `delete` for what is gone, else `same`.
+        """
+        ...
+
+    def destroy(self, program: Program, on_change: OnChange | None = None) -> Result:
+        """Deletes every resource of the state, without running the program.
+
+        Protected resources, and what they depend on, stay and are failures; what is marked retain-on-delete is
+        only forgotten.
+        """
+        ...
+
+    def export(self) -> dict[str, Any]:
+        """The state as a deployment document (version 3). Secrets are ciphertext or sentinels, never plain."""
+        ...
+
+    def close(self) -> None:
+        """Stops everything the engine started. The resources themselves stay."""
+        ...

@@ -1,0 +1,388 @@
+"""The Lightly API on this machine: a real HTTP server that answers the official client's workflow with datasets.
+
+On verify it uses the credentials that it was given, and also tries what must be refused (`probe`). State is in
+memory. Of the hosted API it has what datasets and datasources need; every other path is a 404.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import socket
+import threading
+import time
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from lightly_infra.sandbox import lightly_rules as rules
+from lightly_infra.sandbox import missing_extra, probe
+from lightly_infra.sandbox.lightly_rules import Dataset, Refusal
+
+try:
+    import uvicorn
+    from starlette.applications import Starlette
+    from starlette.concurrency import run_in_threadpool
+    from starlette.exceptions import HTTPException
+    from starlette.responses import JSONResponse, Response
+    from starlette.routing import Route
+except ImportError as missing:
+    raise missing_extra(missing) from missing
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from starlette.requests import Request
+    from starlette.types import Message, Receive, Scope, Send
+
+    from lightly_infra.sandbox.probe import Attempt, AwsEndpoint
+
+_HIDDEN: Final = "/_emulator/"
+_PAGE: Final = 5000
+_READY: Final = 10.0  # seconds
+_NOT_PROPAGATED: Final = {
+    **dict.fromkeys(("canList", "canRead", "canWrite", "canOverwrite"), False),
+    "errors": dict.fromkeys(
+        ("canList", "canRead", "canWrite", "canOverwrite"), "AccessDenied: the permissions are not in effect yet"
+    ),
+}
+
+
+@dataclass
+class _Failure:
+    method: str
+    path: re.Pattern[str]
+    status: int
+    times: int
+    headers: Mapping[str, str]
+    after: bool
+
+
+@dataclass
+class _Log:
+    """Shared between the server's thread and the tests'."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    requests: list[str] = field(default_factory=list)
+    failures: list[_Failure] = field(default_factory=list)
+    denied_verifies: int = 0
+
+
+class LightlyServer:
+    """The emulated API. A context manager; `start` and `stop` do the same by hand.
+
+    Args:
+        token: The one token it accepts.
+        aws: The emulated AWS on which S3 datasources are verified.
+        port: On 127.0.0.1; 0 takes a free one.
+
+    Attributes:
+        datasets: By id; tests may put samples into them.
+    """
+
+    def __init__(self, token: str, *, aws: AwsEndpoint | None = None, port: int = 0) -> None:
+        self._token = token
+        self._aws = aws
+        self._port = port
+        self._log = _Log()
+        self._server: uvicorn.Server | None = None
+        self._thread: threading.Thread | None = None
+        self._socket: socket.socket | None = None
+        self._app = self._routes()
+        self.datasets: dict[str, Dataset] = {}
+
+    @property
+    def url(self) -> str:
+        """Where it listens; what LIGHTLY_SERVER_LOCATION is set to."""
+        if self._socket is None:
+            raise RuntimeError("the emulated Lightly is not running")
+        return f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+
+    @property
+    def requests(self) -> list[str]:
+        """Method and path of every request so far, without the query."""
+        with self._log.lock:
+            return list(self._log.requests)
+
+    def proof(self, dataset_id: str) -> list[Attempt]:
+        """What the last verify of the dataset tried; empty when there was none."""
+        dataset = self.datasets.get(dataset_id)
+        return list(dataset.proof) if dataset else []
+
+    def deny_verifies(self, count: int) -> None:
+        """Lets the next `count` verifies be denied, as while a cloud's permissions propagate."""
+        with self._log.lock:
+            self._log.denied_verifies = count
+
+    def fail_next(
+        self,
+        method: str,
+        path: str,
+        status: int,
+        *,
+        times: int = 1,
+        headers: Mapping[str, str] | None = None,
+        after: bool = False,
+    ) -> None:
+        """Answers the next requests with an error.
+
+        Args:
+            method: GET, POST, PUT or DELETE.
+            path: A regular expression that is found in the path.
+            status: The error's HTTP status.
+            times: How many requests fail.
+            headers: Of the answer, e.g. Retry-After.
+            after: The request is carried out nevertheless: only its answer is lost.
+        """
+        failure = _Failure(method, re.compile(path), status, times, headers or {}, after)
+        with self._log.lock:
+            self._log.failures.append(failure)
+
+    def start(self) -> Self:
+        """Starts to listen, and returns when requests are answered."""
+        # With the protocol spelled out, else asyncio does not switch Nagle's algorithm off: 40 ms for each answer.
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(("127.0.0.1", self._port))
+        except OSError:
+            listener.close()
+            raise
+        # No access log: it would hold the token. No signal handlers: they are the program's.
+        config = uvicorn.Config(
+            self._serve,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            http="h11",
+            loop="asyncio",
+            interface="asgi3",
+            proxy_headers=False,
+            timeout_graceful_shutdown=1,
+        )
+        self._socket = listener
+        self._server = server = uvicorn.Server(config)
+        self._thread = threading.Thread(
+            target=server.run, kwargs={"sockets": [listener]}, name="emulated-lightly", daemon=True
+        )
+        self._thread.start()
+        end = time.monotonic() + _READY
+        while not server.started:
+            if time.monotonic() > end or not self._thread.is_alive():
+                self.stop()
+                raise RuntimeError("the emulated Lightly did not start")
+            time.sleep(0.005)
+        return self
+
+    def stop(self) -> None:
+        """Stops. May be called again."""
+        server, self._server = self._server, None
+        thread, self._thread = self._thread, None
+        listener, self._socket = self._socket, None
+        if server is not None:
+            server.should_exit = True
+        if thread is not None:
+            thread.join()
+        if listener is not None:
+            listener.close()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    # -- below, all runs in the server's thread
+
+    def _routes(self) -> Starlette:
+        one = "/v1/datasets/{id}"
+        routes = [
+            Route("/v1/versions/pip/latest", _version, methods=["GET"]),
+            Route("/v1/versions/pip/minimum", _version, methods=["GET"]),
+            Route(_HIDDEN + "datasets/{id}/proof", self._get_proof, methods=["GET"]),
+            *(
+                Route(path, partial(self._authorised, handler), methods=[method])
+                for method, path, handler in (
+                    ("POST", "/v1/datasets", self._create),
+                    ("GET", "/v1/datasets", self._list),
+                    # A name may hold anything when it arrives here, an escaped slash too.
+                    ("GET", "/v1/datasets/query/name/{name:path}", self._query),
+                    ("GET", one, self._get),
+                    ("PUT", one, self._update),
+                    ("DELETE", one, self._delete),
+                    ("PUT", one + "/datasource", self._set_datasource),
+                    ("GET", one + "/datasource", self._get_datasource),
+                    ("GET", one + "/datasource/all", self._list_datasources),
+                    ("GET", one + "/datasource/verify", self._verify),
+                )
+            ),
+        ]
+        return Starlette(routes=routes, exception_handlers={HTTPException: _no_such_path})
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        method, path = scope["method"], scope["raw_path"].decode("ascii", "replace")
+        failure = self._note(method, path)
+        if failure is None:
+            await self._app(scope, receive, send)
+            return
+        if failure.after:
+            await self._app(scope, receive, _nowhere)
+        answer = _error(failure.status, "INTERNAL_SERVER_ERROR", "the emulator was told to fail", failure.headers)
+        await answer(scope, receive, send)
+
+    def _note(self, method: str, path: str) -> _Failure | None:
+        """Logs the request and tells how it is to fail, if it is."""
+        if path.startswith(_HIDDEN):
+            return None
+        with self._log.lock:
+            self._log.requests.append(f"{method} {path}")
+            for failure in self._log.failures:
+                if failure.method == method and failure.times > 0 and failure.path.search(path):
+                    failure.times -= 1
+                    return failure
+        return None
+
+    async def _authorised(self, handler: Callable[[Request], Awaitable[Response]], request: Request) -> Response:
+        try:
+            if not secrets.compare_digest(request.query_params.get("token", "").encode(), self._token.encode()):
+                return _error(401, "UNAUTHORIZED", "the token is not valid")
+            return await handler(request)
+        except Refusal as refusal:
+            return _error(refusal.status, refusal.code, refusal.error)
+
+    async def _create(self, request: Request) -> Response:
+        body = rules.new_dataset(await _body(request))
+        self._check_free(body["name"])
+        optional: dict[str, str] = {name: body[name] for name in ("imgType", "parentDatasetId") if name in body}
+        dataset = Dataset(_new_id(), body["name"], body["type"], _now(), _now(), optional=optional)
+        self.datasets[dataset.id] = dataset
+        return JSONResponse({"id": dataset.id}, 201)
+
+    async def _list(self, request: Request) -> Response:
+        return self._page(request, list(self.datasets.values()))
+
+    async def _query(self, request: Request) -> Response:
+        name, exact = request.path_params["name"], _flag(request, "exact")
+        found = [
+            dataset
+            for dataset in self.datasets.values()
+            if (name == dataset.name if exact else name.lower() in dataset.name.lower())
+        ]
+        return self._page(request, found)
+
+    def _page(self, request: Request, datasets: list[Dataset]) -> Response:
+        # There is one user here: nothing is shared, and there is no team.
+        if _flag(request, "shared") or _flag(request, "getAssetsOfTeam"):
+            datasets = []
+        size, offset = _number(request, "pageSize", _PAGE), _number(request, "pageOffset", 0)
+        return JSONResponse([dataset.answer() for dataset in datasets[offset : offset + size]])
+
+    async def _get(self, request: Request) -> Response:
+        return JSONResponse(self._dataset(request).answer())
+
+    async def _update(self, request: Request) -> Response:
+        dataset = self._dataset(request)
+        name = rules.changed_dataset(await _body(request))["name"]
+        if name != dataset.name:
+            self._check_free(name)
+        dataset.name, dataset.last_modified_at = name, _now()
+        return Response(status_code=204)
+
+    async def _delete(self, request: Request) -> Response:
+        del self.datasets[self._dataset(request).id]
+        return Response(status_code=204)
+
+    async def _set_datasource(self, request: Request) -> Response:
+        dataset = self._dataset(request)
+        dataset.set_datasource({"id": _new_id(), **rules.new_datasource(await _body(request))})
+        dataset.last_modified_at = _now()
+        return Response(status_code=204)
+
+    async def _get_datasource(self, request: Request) -> Response:
+        dataset, purpose = self._dataset(request), request.query_params.get("purpose", rules.PURPOSES[0])
+        if purpose not in rules.PURPOSES:
+            raise rules.malformed(f"purpose must be one of {', '.join(rules.PURPOSES)}")
+        if purpose not in dataset.datasources:
+            raise Refusal(404, "DATASET_DATASOURCE_UNKNOWN", f"the dataset has no datasource for {purpose}")
+        return JSONResponse(rules.masked(dataset.datasources[purpose]))
+
+    async def _list_datasources(self, request: Request) -> Response:
+        return JSONResponse([rules.masked(it) for it in self._dataset(request).datasources.values()])
+
+    async def _verify(self, request: Request) -> Response:
+        dataset = self._dataset(request)
+        datasources = list(dataset.datasources.values())
+        if not datasources:
+            raise Refusal(404, "DATASET_DATASOURCE_UNKNOWN", "the dataset has no datasource")
+        with self._log.lock:
+            denied = self._log.denied_verifies > 0
+            self._log.denied_verifies -= denied
+        if denied:
+            return JSONResponse(_NOT_PROPAGATED)
+        known = [it for each in self.datasets.values() for it in each.datasources.values()]
+        attempts: list[Attempt] = []
+        for it in datasources:
+            others = [other for other in known if other is not it]
+            attempts += await run_in_threadpool(probe.probe, it, self._aws, others=others)
+        dataset.proof = attempts
+        return JSONResponse(probe.permissions(datasources, attempts))
+
+    async def _get_proof(self, request: Request) -> Response:
+        return JSONResponse([asdict(it) | {"holds": it.holds} for it in self.proof(request.path_params["id"])])
+
+    def _dataset(self, request: Request) -> Dataset:
+        dataset = self.datasets.get(request.path_params["id"])
+        if dataset is None:
+            raise Refusal(404, "DATASET_UNKNOWN", "there is no such dataset")
+        return dataset
+
+    def _check_free(self, name: str) -> None:
+        if any(dataset.name == name for dataset in self.datasets.values()):
+            raise Refusal(400, "DATASET_NAME_EXISTS", f"a dataset named {name!r} exists already")
+
+
+async def _version(_: Request) -> Response:
+    return JSONResponse("1.5.26")
+
+
+async def _body(request: Request) -> Any:
+    try:
+        return await request.json()
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        raise rules.malformed("the body is no JSON") from None
+
+
+async def _nowhere(_: Message) -> None:
+    """An answer that is lost."""
+
+
+async def _no_such_path(request: Request, _: Exception) -> Response:
+    return _error(404, "NOT_FOUND", f"the emulator has no {request.method} {request.url.path}")
+
+
+def _error(status: int, code: str, error: str, headers: Mapping[str, str] | None = None) -> Response:
+    return JSONResponse({"code": code, "error": error, "requestId": secrets.token_hex(8)}, status, headers)
+
+
+def _flag(request: Request, name: str) -> bool:
+    value = request.query_params.get(name, "False")
+    if value.lower() not in {"true", "false"}:
+        raise rules.malformed(f"{name} must be True or False")
+    return value.lower() == "true"
+
+
+def _number(request: Request, name: str, default: int) -> int:
+    value = request.query_params.get(name, str(default))
+    if not re.fullmatch("[0-9]{1,9}", value):
+        raise rules.malformed(f"{name} must be a number")
+    return int(value)
+
+
+def _new_id() -> str:
+    return secrets.token_hex(12)
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,146 @@
+"""Buckets that we create: what they are made of, and that nothing of value goes with the program."""
+
+from __future__ import annotations
+
+import json
+
+from lightly_infra.clouds import aws
+from tests.pulumi_mocks import Recorded, Recording, run
+
+KEY = "arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+NAME = "data-0a1b2c3"
+
+
+def made(args: aws.BucketArgs | None = None) -> Recording:
+    return run(lambda: aws.Bucket("data", args))
+
+
+def part(recording: Recording, type_: str) -> Recorded:
+    return recording.one(f"aws:s3/{type_[0].lower()}{type_[1:]}:{type_}")
+
+
+def test_a_bucket_is_made_of_these_resources_and_no_others() -> None:
+    recording = made()
+    assert sorted(it.type for it in recording.resources) == [
+        "aws:s3/bucket:Bucket",
+        "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration",
+        "aws:s3/bucketOwnershipControls:BucketOwnershipControls",
+        "aws:s3/bucketPolicy:BucketPolicy",
+        "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock",
+        "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration",
+        "lightly-infra:aws:Bucket",
+    ]
+
+
+def test_everything_lies_under_the_component_and_is_called_like_it() -> None:
+    recording = made({"versioning": True, "access_logs": {"bucket": "acme-logs"}})
+    component = recording.one("lightly-infra:aws:Bucket")
+    assert {it.parent for it in recording.custom} == {component.urn}
+    assert {it.name for it in recording.custom} == {"data"}
+
+
+def test_all_public_access_is_blocked() -> None:
+    block = part(made(), "BucketPublicAccessBlock")
+    assert block.inputs == {
+        "bucket": NAME,
+        "blockPublicAcls": True,
+        "blockPublicPolicy": True,
+        "ignorePublicAcls": True,
+        "restrictPublicBuckets": True,
+    }
+
+
+def test_the_owner_owns_every_object() -> None:
+    assert part(made(), "BucketOwnershipControls").inputs["rule"] == {"objectOwnership": "BucketOwnerEnforced"}
+
+
+def test_objects_are_encrypted_by_s3_unless_a_key_is_given() -> None:
+    (rule,) = part(made(), "BucketServerSideEncryptionConfiguration").inputs["rules"]
+    assert rule == {"applyServerSideEncryptionByDefault": {"sseAlgorithm": "AES256"}}
+
+
+def test_objects_are_encrypted_with_the_given_key_and_a_bucket_key() -> None:
+    (rule,) = part(made({"kms_key_arn": KEY}), "BucketServerSideEncryptionConfiguration").inputs["rules"]
+    assert rule == {
+        "applyServerSideEncryptionByDefault": {"sseAlgorithm": "aws:kms", "kmsMasterKeyId": KEY},
+        "bucketKeyEnabled": True,
+    }
+
+
+def test_calls_without_tls_are_refused() -> None:
+    (statement,) = json.loads(part(made(), "BucketPolicy").inputs["policy"])["Statement"]
+    assert statement["Effect"] == "Deny"
+    assert statement["Resource"] == [f"arn:aws:s3:::{NAME}", f"arn:aws:s3:::{NAME}/*"]
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+def test_the_policy_waits_for_the_public_access_block_which_s3_changes_alone() -> None:
+    recording = made()
+    assert part(recording, "BucketPublicAccessBlock").urn in part(recording, "BucketPolicy").depends_on
+
+
+def test_incomplete_uploads_are_aborted_and_nothing_ever_expires() -> None:
+    (rule,) = part(made(), "BucketLifecycleConfiguration").inputs["rules"]
+    assert rule == {
+        "id": "abort-incomplete-uploads",
+        "status": "Enabled",
+        "filter": {"prefix": ""},
+        "abortIncompleteMultipartUpload": {"daysAfterInitiation": 7},
+    }
+
+
+def test_versioning_is_off_unless_asked_for() -> None:
+    recording = made({"versioning": True})
+    versioning = part(recording, "BucketVersioning")
+    assert versioning.inputs["versioningConfiguration"] == {"status": "Enabled"}
+    assert versioning.urn in part(recording, "BucketLifecycleConfiguration").depends_on
+    assert not made().of("BucketVersioning")
+
+
+def test_access_is_logged_where_asked_for() -> None:
+    plain = part(made({"access_logs": {"bucket": "acme-logs"}}), "BucketLogging")
+    assert plain.inputs == {"bucket": NAME, "targetBucket": "acme-logs", "targetPrefix": ""}
+    prefixed = part(made({"access_logs": {"bucket": "acme-logs", "prefix": "s3/"}}), "BucketLogging")
+    assert prefixed.inputs["targetPrefix"] == "s3/"
+    assert not made().of("BucketLogging")
+
+
+def test_the_bucket_and_what_guards_it_stay_when_they_leave_the_program() -> None:
+    recording = made({"versioning": True, "access_logs": {"bucket": "acme-logs"}})
+    assert {it.retain_on_delete for it in recording.custom} == {True}
+
+
+def test_they_are_deleted_if_told_to_but_never_emptied() -> None:
+    recording = made({"retain": False, "versioning": True, "access_logs": {"bucket": "acme-logs"}})
+    assert {it.retain_on_delete for it in recording.custom} == {False}
+    assert "forceDestroy" not in part(recording, "Bucket").inputs
+
+
+def test_name_tags_and_region_are_passed_on() -> None:
+    recording = made(
+        {
+            "bucket": "acme-data",
+            "region": "us-east-1",
+            "tags": {"team": "vision"},
+            "versioning": True,
+            "access_logs": {"bucket": "acme-logs"},
+        }
+    )
+    bucket = part(recording, "Bucket")
+    assert bucket.inputs == {"bucket": "acme-data", "region": "us-east-1", "tags": {"team": "vision"}}
+    assert {it.inputs["region"] for it in recording.custom} == {"us-east-1"}
+    assert {it.inputs["bucket"] for it in recording.custom} == {"acme-data"}
+
+
+def test_the_name_is_left_to_pulumi_where_none_is_given() -> None:
+    assert "bucket" not in part(made(), "Bucket").inputs
+
+
+def test_the_component_gives_name_and_arn() -> None:
+    recording = made()
+    component = recording.one("lightly-infra:aws:Bucket")
+    assert recording.outputs_of(component) == {"bucket": NAME, "arn": f"arn:aws:s3:::{NAME}"}
+
+
+def test_a_preview_needs_nothing_to_be_known() -> None:
+    assert len(run(lambda: aws.Bucket("data"), preview=True).custom) == 6

@@ -1,0 +1,330 @@
+"""What becomes of datasets from their first `up` to their last."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from lightly_infra.sandbox.engine.interface import Operation, Program, Result
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lightly_infra.sandbox.environment import Sandbox
+
+    Make = Callable[..., Program]
+
+Datasets = dict[str, Any]
+
+
+def changed(result: Result) -> set[tuple[str, str, str]]:
+    """What was done, other than nothing: operation, type's last part, name."""
+    assert not result.failures, result.failures
+    return {
+        (it.operation.value, it.type.rsplit(":", 1)[-1], it.name)
+        for it in result.changes
+        if it.operation is not Operation.SAME
+    }
+
+
+def roles(sandbox: Sandbox) -> list[str]:
+    return [it["RoleName"] for it in sandbox.aws.client("iam").list_roles()["Roles"] if "lightly" in it["RoleName"]]
+
+
+def buckets(sandbox: Sandbox) -> set[str]:
+    return {it["Name"] for it in sandbox.aws.client("s3").list_buckets()["Buckets"]}
+
+
+def the_dataset(sandbox: Sandbox) -> Any:
+    (dataset,) = sandbox.lightly.datasets.values()
+    return dataset
+
+
+def test_first_up_makes_everything_and_proves_it(sandbox: Sandbox, program: Make, street_scenes: Datasets) -> None:
+    result = sandbox.up(program(street_scenes))
+
+    report = sandbox.report(result)
+    assert report.ok, report.as_json()
+    assert Counter(it.type.rsplit(":", 1)[-1] for it in result.changes) == {
+        "Dataset": 1,
+        "Datasource": 2,
+        "Verification": 1,
+        "RandomPassword": 2,
+        "Role": 2,
+        "RolePolicy": 2,
+        "Bucket": 1,
+        "BucketPublicAccessBlock": 1,
+        "BucketOwnershipControls": 1,
+        "BucketServerSideEncryptionConfiguration": 1,
+        "BucketPolicy": 1,
+        "BucketLifecycleConfiguration": 1,
+        "BucketObjectv2": 1,
+    }
+    output = result.outputs["datasets"]["street-scenes"]
+    dataset = the_dataset(sandbox)
+    assert output["id"] == dataset.id
+    assert output["url"] == f"https://app.lightly.ai/dataset/{dataset.id}"
+    assert output["input"]["path"] == "s3://acme-raw/street-scenes/"
+    assert output["lightly"]["path"].endswith("/lightly/")
+    assert output["input"]["role_arn"].startswith("arn:aws:iam::123456789012:role/")
+    assert output["input"]["role_arn"] != output["lightly"]["role_arn"]
+
+
+def test_a_dataset_costs_four_calls_and_an_unchanged_up_none(
+    sandbox: Sandbox, program: Make, street_scenes: Datasets
+) -> None:
+    sandbox.up(program(street_scenes))
+    first = list(sandbox.lightly.requests)
+    assert len(first) <= 4, first
+
+    again = sandbox.up(program(street_scenes))
+
+    assert changed(again) == set()
+    assert sandbox.lightly.requests == first
+
+
+def test_another_prefix_changes_policy_and_datasource_and_is_proved_anew(
+    sandbox: Sandbox, program: Make, street_scenes: Datasets
+) -> None:
+    sandbox.up(program(street_scenes))
+    street_scenes["street-scenes"]["input"]["s3"]["prefix"] = "night/"
+
+    result = sandbox.up(program(street_scenes))
+
+    assert changed(result) == {
+        ("update", "RolePolicy", "lightly-street-scenes-input"),
+        ("update", "Datasource", "street-scenes-input"),
+        ("update", "Verification", "street-scenes"),
+    }
+    assert the_dataset(sandbox).datasources["INPUT"]["fullPath"] == "s3://acme-raw/night/"
+    assert sandbox.report(result).ok
+
+
+def test_a_dataset_that_leaves_the_yaml_stays_at_lightly_and_loses_its_identities(
+    sandbox: Sandbox, program: Make, street_scenes: Datasets
+) -> None:
+    street_scenes["other"] = copy.deepcopy(street_scenes["street-scenes"])
+    street_scenes["other"]["input"]["s3"]["prefix"] = "other/"
+    sandbox.up(program(street_scenes))
+    assert len(roles(sandbox)) == 4
+    made = buckets(sandbox)
+
+    result = sandbox.up(program({"street-scenes": street_scenes["street-scenes"]}))
+
+    assert not result.failures
+    assert {it.name for it in sandbox.lightly.datasets.values()} == {"street-scenes", "other"}
+    assert len(roles(sandbox)) == 2
+    assert buckets(sandbox) == made, "buckets with what Lightly wrote are kept"
+    assert sandbox.aws.client("s3").get_public_access_block(
+        Bucket=next(it for it in made if it.startswith("lightly-other"))
+    )["PublicAccessBlockConfiguration"]["BlockPublicPolicy"], "and so is what guards them"
+
+
+def test_destroy_keeps_data_and_takes_access_away(sandbox: Sandbox, program: Make, street_scenes: Datasets) -> None:
+    wanted = program(street_scenes)
+    sandbox.up(wanted)
+    made = buckets(sandbox)
+
+    result = sandbox.destroy(wanted)
+
+    assert not result.failures
+    assert the_dataset(sandbox).name == "street-scenes"
+    assert roles(sandbox) == []
+    assert buckets(sandbox) == made
+
+
+def test_destroy_deletes_what_was_made_when_told_so(sandbox: Sandbox, program: Make, street_scenes: Datasets) -> None:
+    street_scenes["street-scenes"]["on_destroy"] = "delete"
+    wanted = program(street_scenes)
+    sandbox.up(wanted)
+
+    result = sandbox.destroy(wanted)
+
+    assert not result.failures
+    assert sandbox.lightly.datasets == {}
+    assert buckets(sandbox) == {"acme-raw"}, "the user's own bucket is never deleted"
+
+
+def test_a_bucket_with_content_is_not_deleted_even_when_told_so(
+    sandbox: Sandbox, program: Make, street_scenes: Datasets
+) -> None:
+    street_scenes["street-scenes"]["on_destroy"] = "delete"
+    wanted = program(street_scenes)
+    sandbox.up(wanted)
+    (made,) = buckets(sandbox) - {"acme-raw"}
+    sandbox.aws.client("s3").put_object(Bucket=made, Key="lightly/.lightly/runs/report.pdf", Body=b"precious")
+
+    result = sandbox.destroy(wanted)
+
+    assert any("BucketNotEmpty" in it.message for it in result.failures), result.failures
+    assert made in buckets(sandbox)
+
+
+def test_a_new_name_renames_the_dataset_in_place(sandbox: Sandbox, program: Make, street_scenes: Datasets) -> None:
+    sandbox.up(program(street_scenes))
+    before = the_dataset(sandbox).id
+    street_scenes["street-scenes"]["name"] = "Street scenes 2026"
+
+    result = sandbox.up(program(street_scenes))
+
+    assert changed(result) == {("update", "Dataset", "street-scenes")}
+    assert (the_dataset(sandbox).id, the_dataset(sandbox).name) == (before, "Street scenes 2026")
+
+
+def test_a_new_type_is_refused_until_deletion_is_allowed(
+    sandbox: Sandbox, program: Make, street_scenes: Datasets
+) -> None:
+    sandbox.up(program(street_scenes))
+    before = the_dataset(sandbox).id
+    street_scenes["street-scenes"]["type"] = "Videos"
+
+    refused = sandbox.up(program(street_scenes))
+    assert any("on_destroy: delete" in it.message for it in refused.failures), refused.failures
+    assert the_dataset(sandbox).id == before
+
+    street_scenes["street-scenes"] |= {"type": "Images", "on_destroy": "delete"}
+    assert not sandbox.up(program(street_scenes)).failures
+    street_scenes["street-scenes"]["type"] = "Videos"
+    replaced = sandbox.up(program(street_scenes))
+
+    assert {it for it in changed(replaced) if it[0] == "replace"} == {
+        ("replace", "Dataset", "street-scenes"),
+        ("replace", "Datasource", "street-scenes-input"),
+        ("replace", "Datasource", "street-scenes-lightly"),
+        ("replace", "Verification", "street-scenes"),
+    }
+    dataset = the_dataset(sandbox)
+    assert (dataset.type, dataset.id == before) == ("Videos", False)
+    assert sandbox.report(replaced).ok
+
+
+def test_an_orphan_of_an_interrupted_run_is_taken_over(
+    sandbox: Sandbox, program: Make, street_scenes: Datasets
+) -> None:
+    import httpx
+
+    orphan = httpx.post(
+        f"{sandbox.lightly.url}/v1/datasets?token={sandbox.token}", json={"name": "street-scenes", "type": "Images"}
+    ).json()["id"]
+
+    result = sandbox.up(program(street_scenes))
+
+    assert not result.failures
+    assert the_dataset(sandbox).id == orphan
+
+
+def test_a_dataset_with_content_is_taken_only_by_adoption_and_never_deleted(
+    sandbox: Sandbox, program: Make, street_scenes: Datasets
+) -> None:
+    import httpx
+
+    created = httpx.post(
+        f"{sandbox.lightly.url}/v1/datasets?token={sandbox.token}", json={"name": "street-scenes", "type": "Images"}
+    ).json()["id"]
+    sandbox.lightly.datasets[created].n_samples = 1000
+
+    refused = sandbox.up(program(street_scenes))
+    assert any("adopt: true" in it.message for it in refused.failures), refused.failures
+    assert roles(sandbox) == []
+
+    street_scenes["street-scenes"] |= {"adopt": True, "on_destroy": "delete"}
+    adopted = sandbox.up(program(street_scenes))
+    assert sandbox.report(adopted).ok
+
+    sandbox.destroy(program(street_scenes))
+    assert the_dataset(sandbox).id == created
+
+
+def test_refresh_shows_what_was_changed_in_lightlys_own_ui(
+    sandbox: Sandbox, program: Make, street_scenes: Datasets
+) -> None:
+    wanted = program(street_scenes)
+    sandbox.up(wanted)
+    assert changed(sandbox.refresh(wanted)) == set(), "masked secrets are no drift"
+    the_dataset(sandbox).datasources["INPUT"]["fullPath"] = "s3://acme-raw/elsewhere/"
+
+    drift = sandbox.refresh(wanted)
+    assert ("update", "Datasource", "street-scenes-input") in changed(drift)
+
+    mended = sandbox.up(wanted)
+    assert ("update", "Datasource", "street-scenes-input") in changed(mended)
+    assert the_dataset(sandbox).datasources["INPUT"]["fullPath"] == "s3://acme-raw/street-scenes/"
+
+
+def test_a_dataset_deleted_at_lightly_is_made_again(sandbox: Sandbox, program: Make, street_scenes: Datasets) -> None:
+    wanted = program(street_scenes)
+    sandbox.up(wanted)
+    sandbox.lightly.datasets.clear()
+
+    assert ("delete", "Dataset", "street-scenes") in changed(sandbox.refresh(wanted))
+
+    again = sandbox.up(wanted)
+    assert not again.failures
+    assert sandbox.report(again).ok
+
+
+def test_several_datasets_share_one_credential_and_one_bucket(sandbox: Sandbox, program: Make) -> None:
+    shared = {"kind": "keys", "share": "acme"}
+    datasets = {
+        name: {
+            "input": {"s3": {"bucket": "acme-raw", "prefix": f"{name}/", "access": shared}},
+            "lightly": {"s3": {"bucket": "acme-lightly", "create": True, "prefix": f"{name}/", "access": shared}},
+        }
+        for name in ("one", "two")
+    }
+
+    result = sandbox.up(program(datasets))
+
+    assert sandbox.report(result).ok
+    made = Counter(it.type.rsplit(":", 1)[-1] for it in result.changes)
+    assert (made["User"], made["AccessKey"], made["Bucket"], made["UserPolicy"]) == (1, 1, 1, 4)
+
+
+def test_a_kms_key_of_ones_own_is_opened_by_grants_alone(
+    sandbox: Sandbox, program: Make, street_scenes: Datasets
+) -> None:
+    kms = sandbox.aws.client("kms")
+    key = kms.create_key()["KeyMetadata"]["Arn"]
+    before = kms.get_key_policy(KeyId=key, PolicyName="default")["Policy"]
+    for purpose in ("input", "lightly"):
+        street_scenes["street-scenes"][purpose]["s3"]["kms_key_arn"] = key
+
+    result = sandbox.up(program(street_scenes))
+
+    assert sandbox.report(result).ok
+    grants = {tuple(it["Operations"]) for it in kms.list_grants(KeyId=key)["Grants"]}
+    assert grants == {("Decrypt",), ("Decrypt", "Encrypt", "GenerateDataKey")}
+    assert kms.get_key_policy(KeyId=key, PolicyName="default")["Policy"] == before
+    assert the_dataset(sandbox).datasources["LIGHTLY"]["s3ServerSideEncryptionKMSKey"] == key
+    (made,) = buckets(sandbox) - {"acme-raw"}
+    (rule,) = sandbox.aws.client("s3").get_bucket_encryption(Bucket=made)["ServerSideEncryptionConfiguration"]["Rules"]
+    assert rule["ApplyServerSideEncryptionByDefault"]["KMSMasterKeyID"] == key
+    assert rule["BucketKeyEnabled"]
+
+
+def test_everything_optional_at_once(sandbox: Sandbox, program: Make, street_scenes: Datasets) -> None:
+    boundary = "arn:aws:iam::123456789012:policy/bounds"
+    street_scenes["street-scenes"]["lightly"]["s3"] |= {
+        "bucket": "acme-lightly",
+        "region": "us-east-1",
+        "versioning": True,
+        "access_logs": {"bucket": "acme-logs", "prefix": "lightly/"},
+        "tags": {"team": "vision"},
+        "access": {"kind": "delegated", "external_id": "given-by-the-user", "permissions_boundary": boundary},
+    }
+
+    result = sandbox.up(program(street_scenes))
+
+    assert sandbox.report(result).ok
+    s3, iam = sandbox.aws.client("s3", "us-east-1"), sandbox.aws.client("iam")
+    assert s3.get_bucket_versioning(Bucket="acme-lightly")["Status"] == "Enabled"
+    assert s3.get_bucket_logging(Bucket="acme-lightly")["LoggingEnabled"]["TargetBucket"] == "acme-logs"
+    tags = {it["Key"]: it["Value"] for it in s3.get_bucket_tagging(Bucket="acme-lightly")["TagSet"]}
+    assert tags == {"managed-by": "lightly-infra", "team": "vision"}
+    name = next(it for it in roles(sandbox) if "lightly-street-scenes-lightly" in it)
+    role = iam.get_role(RoleName=name)["Role"]
+    assert role["PermissionsBoundary"]["PermissionsBoundaryArn"] == boundary
+    assert role["MaxSessionDuration"] == 12 * 60 * 60
+    config = the_dataset(sandbox).datasources["LIGHTLY"]
+    assert (config["s3Region"], config["s3ExternalId"]) == ("us-east-1", "given-by-the-user")

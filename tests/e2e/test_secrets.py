@@ -1,0 +1,92 @@
+"""No secret stands in clear anywhere: state, outputs, failures, logs."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from lightly_infra.sandbox.engine.interface import Program, Secret
+from lightly_infra.sandbox.environment import EngineName, Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Make = Callable[..., Program]
+
+
+TOKEN = "canary-token-0f3b9c"
+EXTERNAL_ID = "canary-external-id-77aa12"
+ROLE = "arn:aws:iam::123456789012:role/ours"
+
+
+def datasets() -> dict[str, Any]:
+    brought = {"kind": "delegated", "role_arn": ROLE, "external_id": EXTERNAL_ID}
+    own = {"kind": "delegated", "external_id": EXTERNAL_ID}
+    return {
+        "brought": {
+            "verify_deadline": 5,
+            "input": {"s3": {"bucket": "acme-raw", "prefix": "raw/", "access": brought}},
+            "lightly": {"s3": {"create": True, "prefix": "lightly/", "access": own}},
+        },
+        "keys": {
+            "verify_deadline": 5,
+            "input": {"s3": {"bucket": "acme-raw", "prefix": "keys/", "access": "keys"}},
+            "lightly": {"s3": {"create": True, "prefix": "lightly/", "access": "keys"}},
+        },
+    }
+
+
+def secrets_of(sandbox: Sandbox) -> set[str]:
+    """Every secret that exists by now: what we planted, and what was minted on the way."""
+    held = {TOKEN, EXTERNAL_ID}
+    for dataset in sandbox.lightly.datasets.values():
+        for config in dataset.datasources.values():
+            held |= {config[name] for name in ("s3ExternalId", "s3SecretAccessKey") if name in config}
+    return held
+
+
+@pytest.mark.parametrize("ending", ["well", "badly"])
+def test_no_secret_in_state_results_or_logs(
+    engine: EngineName,
+    program: Make,
+    ending: str,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    # At DEBUG botocore writes out whole requests and answers; only the sandbox's emulated provider uses it.
+    caplog.set_level(logging.INFO, "botocore")
+    with Sandbox(engine=engine, token=TOKEN) as sandbox:
+        if ending == "badly":
+            sandbox.lightly.fail_next("GET", "verify$", 500, times=100)
+        result = sandbox.up(program(datasets()))
+        assert result.failed == (ending == "badly"), result.failures
+        refreshed = sandbox.refresh(program(datasets()))
+
+        secrets = secrets_of(sandbox)
+        assert len(secrets) == 4, "a token, an external id, two access keys"
+        told = {
+            "state": json.dumps(sandbox.export()),
+            "result": f"{result!r} {result.failures} {refreshed!r} {refreshed.failures}",
+            "report": json.dumps(sandbox.report(result).as_json()),
+            "logs": caplog.text,
+            "terminal": "".join(capfd.readouterr()),
+            "requests": "\n".join(sandbox.lightly.requests),
+        }
+        for place, text in told.items():
+            for secret in secrets:
+                assert secret not in text, f"a secret stands in clear in the {place}"
+
+
+def test_outputs_hold_secrets_only_as_secrets(engine: EngineName, program: Make) -> None:
+    with Sandbox(engine=engine, token=TOKEN) as sandbox:
+        result = sandbox.up(program(datasets()))
+
+        credentials = result.outputs["credentials"]
+        assert credentials["brought"]["input"]["external_id"] == Secret(EXTERNAL_ID)
+        assert isinstance(credentials["keys"]["lightly"]["secret_access_key"], Secret)
+        plain = json.dumps(result.outputs["datasets"])
+        assert not any(secret in plain for secret in secrets_of(sandbox))

@@ -1,0 +1,273 @@
+"""The dataset as a resource: what is checked, replaced, changed in place, kept and deleted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from lightly_infra.lightly.errors import DatasetConflict, DatasetNameExists
+from lightly_infra.provider.dataset import Provider
+from tests.provider.emulated import UNKNOWN, Configured
+
+if TYPE_CHECKING:
+    from lightly_infra.sandbox.lightly import LightlyServer
+
+OTHER_ID = "f" * 24
+INPUTS = {"name": "Street scenes", "type": "Images", "adopt": False, "on_destroy": "keep"}
+OURS = {**INPUTS, "adopted": False}
+"""What state holds of a dataset that we made."""
+
+
+@pytest.fixture
+def provider(server: LightlyServer, configured: Configured) -> Provider:
+    assert server.url
+    return configured(Provider)
+
+
+def failures(provider: Provider, olds: dict[str, Any] | None = None, **news: Any) -> dict[str, str]:
+    checked = provider.check(olds or {}, INPUTS | news)
+    return {it.property: it.reason for it in checked.failures}
+
+
+def replaced(provider: Provider, olds: dict[str, Any], news: dict[str, Any], id_: str = "0" * 24) -> list[str]:
+    difference = provider.diff(id_, olds, news)
+    assert difference.changes is None, "the engine compares the inputs, and tells what changed"
+    assert difference.delete_before_replace, "names are unique at Lightly"
+    assert difference.replaces is not None
+    return list(difference.replaces)
+
+
+# -- check
+
+
+def test_a_good_dataset_is_checked_without_a_call(provider: Provider, server: LightlyServer) -> None:
+    checked = provider.check({}, dict(INPUTS))
+    assert (checked.inputs, checked.failures) == (INPUTS, [])
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("news", "field", "reason"),
+    [
+        ({"name": "a"}, "name", "dataset name 'a': use at least 3 characters"),
+        ({"name": None}, "name", "give the dataset's name, or the dataset_id of an existing one"),
+        ({"dataset_id": "123"}, "dataset_id", "dataset id '123': an id is 24 characters"),
+        ({"type": "Pictures"}, "type", "'Pictures' is no dataset type; use one of Images, Videos, Crops"),
+        ({"on_destroy": "forget"}, "on_destroy", "'forget': use 'keep' or 'delete'"),
+    ],
+)
+def test_what_the_api_would_refuse_is_refused_in_a_preview(
+    provider: Provider, news: dict[str, Any], field: str, reason: str
+) -> None:
+    found = failures(provider, **news)
+    assert set(found) == {field}
+    assert found[field].startswith(reason)
+
+
+def test_an_id_needs_no_name(provider: Provider) -> None:
+    assert failures(provider, name=None, dataset_id=OTHER_ID) == {}
+
+
+def test_what_a_preview_does_not_know_yet_is_not_refused(provider: Provider) -> None:
+    assert failures(provider, OURS, name=UNKNOWN, type=UNKNOWN, dataset_id=UNKNOWN) == {}
+
+
+def test_all_failures_are_told_at_once(provider: Provider) -> None:
+    assert set(failures(provider, name="a", type="b", on_destroy="c")) == {"name", "type", "on_destroy"}
+
+
+# -- a type cannot change, unless the dataset may go
+
+
+@pytest.mark.parametrize("olds", [INPUTS, {**INPUTS, "dataset_id": OTHER_ID, "on_destroy": "delete"}])
+def test_another_type_is_refused_while_the_dataset_must_stay(provider: Provider, olds: dict[str, Any]) -> None:
+    found = failures(provider, olds, type="Videos", dataset_id=olds.get("dataset_id"))
+    assert found["type"].startswith("a dataset's type cannot change from 'Images' to 'Videos': the dataset would be")
+    assert "on_destroy: delete" in found["type"]
+
+
+def test_allowing_it_in_the_same_run_is_too_late(provider: Provider) -> None:
+    assert set(failures(provider, INPUTS, type="Videos", on_destroy="delete")) == {"type"}
+
+
+def test_another_type_is_another_dataset_where_the_old_one_may_go(provider: Provider) -> None:
+    olds = {**OURS, "on_destroy": "delete"}
+    news = {**INPUTS, "on_destroy": "delete", "type": "Videos"}
+    assert failures(provider, {**INPUTS, "on_destroy": "delete"}, **news) == {}
+    assert replaced(provider, olds, news) == ["type"]
+
+
+def test_an_adopted_dataset_stays_whatever_was_said(provider: Provider) -> None:
+    """Whether it was adopted is an output, which only the diff sees."""
+    olds = {**OURS, "adopted": True, "on_destroy": "delete"}
+    with pytest.raises(DatasetConflict, match="adopted datasets are never deleted"):
+        provider.diff("0" * 24, olds, {**INPUTS, "type": "Videos", "on_destroy": "delete"})
+
+
+def test_a_type_that_is_not_said_any_more_changes_nothing(provider: Provider) -> None:
+    news = {name: value for name, value in INPUTS.items() if name != "type"}
+    assert replaced(provider, OURS, news) == []
+
+
+# -- diff
+
+
+@pytest.mark.parametrize(
+    "change", [{"name": "Night drives"}, {"adopt": True}, {"on_destroy": "delete"}, {"name": UNKNOWN}]
+)
+def test_these_change_in_place(provider: Provider, change: dict[str, Any]) -> None:
+    assert replaced(provider, OURS, INPUTS | change) == []
+
+
+def test_another_id_is_another_dataset_of_whatever_type(provider: Provider) -> None:
+    assert replaced(provider, OURS, {**INPUTS, "dataset_id": OTHER_ID}) == ["dataset_id"]
+    assert replaced(provider, OURS, {**INPUTS, "dataset_id": OTHER_ID, "type": "Videos"}) == ["dataset_id"]
+    assert failures(provider, INPUTS, dataset_id=OTHER_ID, type="Videos") == {}
+
+
+def test_naming_the_id_of_our_own_dataset_changes_nothing(provider: Provider) -> None:
+    assert replaced(provider, OURS, {**INPUTS, "dataset_id": OTHER_ID}, id_=OTHER_ID) == []
+
+
+def test_an_id_that_is_not_known_yet_may_be_another_dataset(provider: Provider) -> None:
+    assert replaced(provider, OURS, {**INPUTS, "dataset_id": UNKNOWN}) == ["dataset_id"]
+
+
+def test_without_its_id_someone_elses_dataset_is_left_and_not_renamed(provider: Provider) -> None:
+    theirs = {**OURS, "name": "Theirs", "dataset_id": OTHER_ID, "adopted": True}
+    assert replaced(provider, theirs, INPUTS, id_=OTHER_ID) == ["dataset_id"]
+    assert replaced(provider, theirs, {**INPUTS, "name": "Theirs"}, id_=OTHER_ID) == []
+
+
+# -- create
+
+
+def test_a_new_dataset_costs_one_call(provider: Provider, server: LightlyServer) -> None:
+    created = provider.create({**INPUTS, "__provider": "…"})
+    assert created.outs == OURS
+    assert server.datasets[created.id].name == "Street scenes"
+    assert server.requests == ["POST /v1/datasets"]
+
+
+def test_our_orphan_is_taken_over(provider: Provider, server: LightlyServer) -> None:
+    orphan = provider.create(dict(INPUTS)).id
+    again = provider.create(dict(INPUTS))
+    assert (again.id, again.outs) == (orphan, OURS)
+    assert len(server.datasets) == 1
+
+
+def test_a_dataset_with_content_is_taken_over_only_if_told_to(provider: Provider, server: LightlyServer) -> None:
+    theirs = provider.create(dict(INPUTS)).id
+    server.datasets[theirs].n_samples = 7
+    with pytest.raises(DatasetConflict, match=f"set `adopt: true` or `id: {theirs}` to use it"):
+        provider.create(dict(INPUTS))
+    adopted = provider.create({**INPUTS, "adopt": True})
+    assert (adopted.id, adopted.outs) == (theirs, {**OURS, "adopt": True, "adopted": True})
+
+
+def test_a_dataset_found_by_id_tells_name_and_type(provider: Provider) -> None:
+    theirs = provider.create(dict(INPUTS)).id
+    found = provider.create({"dataset_id": theirs, "adopt": False, "on_destroy": "keep"})
+    assert found.id == theirs
+    assert found.outs == {**OURS, "dataset_id": theirs, "adopted": True}
+
+
+# -- read
+
+
+def test_refreshing_shows_no_drift_where_there_is_none(provider: Provider) -> None:
+    created = provider.create(dict(INPUTS))
+    read = provider.read(created.id, {**created.outs, "__provider": "…"})  # type: ignore[dict-item]
+    assert (read.id, read.outs, read.inputs) == (created.id, OURS, None)
+
+
+def test_another_name_shows_as_drift(provider: Provider, server: LightlyServer) -> None:
+    created = provider.create(dict(INPUTS))
+    server.datasets[created.id].name = "Renamed"
+    read = provider.read(created.id, dict(OURS))
+    assert read.outs == {**OURS, "name": "Renamed"}
+    assert read.inputs == {**INPUTS, "name": "Renamed"}
+
+
+def test_a_deleted_dataset_is_gone(provider: Provider) -> None:
+    read = provider.read(OTHER_ID, dict(OURS))
+    assert (read.id, read.outs) == ("", {})
+
+
+def test_any_other_failure_to_read_is_no_proof_that_it_is_gone(provider: Provider, server: LightlyServer) -> None:
+    created = provider.create(dict(INPUTS))
+    server.fail_next("GET", created.id, 500)
+    with pytest.raises(Exception, match="Lightly answered 500"):
+        provider.read(created.id, dict(OURS))
+
+
+def test_a_dataset_that_is_only_looked_up_is_never_deleted(provider: Provider, server: LightlyServer) -> None:
+    created = provider.create(dict(INPUTS))
+    read = provider.read(created.id, {})
+    assert read.outs == {**OURS, "adopted": True}
+    provider.delete(created.id, {**read.outs, "on_destroy": "delete"})
+    assert created.id in server.datasets
+
+
+# -- update
+
+
+def test_a_dataset_is_renamed_in_place(provider: Provider, server: LightlyServer) -> None:
+    created = provider.create(dict(INPUTS))
+    updated = provider.update(created.id, dict(OURS), {**INPUTS, "name": "Night drives", "__provider": "…"})
+    assert server.datasets[created.id].name == "Night drives"
+    assert updated.outs == {**OURS, "name": "Night drives"}
+
+
+def test_what_only_we_know_changes_without_a_call(provider: Provider, server: LightlyServer) -> None:
+    created = provider.create(dict(INPUTS))
+    before = len(server.requests)
+    updated = provider.update(created.id, dict(OURS), {**INPUTS, "on_destroy": "delete"})
+    assert updated.outs == {**OURS, "on_destroy": "delete"}
+    assert len(server.requests) == before
+
+
+def test_a_name_that_is_taken_is_told(provider: Provider) -> None:
+    created = provider.create(dict(INPUTS))
+    provider.create({**INPUTS, "name": "Night drives"})
+    with pytest.raises(DatasetNameExists, match="a dataset named 'Night drives' exists already"):
+        provider.update(created.id, dict(OURS), {**INPUTS, "name": "Night drives"})
+
+
+def test_an_update_keeps_all_outputs(provider: Provider) -> None:
+    created = provider.create(dict(INPUTS))
+    theirs = {**OURS, "dataset_id": created.id, "adopted": True}
+    updated = provider.update(created.id, theirs, {"dataset_id": created.id, "adopt": True, "on_destroy": "keep"})
+    assert updated.outs == {**theirs, "adopt": True}
+
+
+# -- delete
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        OURS,
+        {**OURS, "on_destroy": "delete", "adopted": True},
+        {**OURS, "on_destroy": "delete", "dataset_id": OTHER_ID},
+    ],
+)
+def test_these_datasets_are_kept_without_a_call(
+    provider: Provider, server: LightlyServer, kept: dict[str, Any]
+) -> None:
+    created = provider.create(dict(INPUTS))
+    before = len(server.requests)
+    provider.delete(created.id, kept)
+    assert created.id in server.datasets
+    assert len(server.requests) == before
+
+
+def test_our_own_dataset_is_deleted_if_told_to(provider: Provider, server: LightlyServer) -> None:
+    created = provider.create({**INPUTS, "on_destroy": "delete"})
+    provider.delete(created.id, {**OURS, "on_destroy": "delete"})
+    assert server.datasets == {}
+
+
+def test_deleting_what_is_gone_already_is_done(provider: Provider) -> None:
+    provider.delete(OTHER_ID, {**OURS, "on_destroy": "delete"})

@@ -1,0 +1,145 @@
+"""The verification as a resource: it exists only while it holds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from lightly_infra.lightly.errors import ApiError, PermissionsMissing
+from lightly_infra.lightly.models import DatasetType, parse_config
+from lightly_infra.lightly.operations import verify_until_allowed
+from lightly_infra.provider.verification import Provider
+from tests.provider.emulated import UNKNOWN, Configured
+
+if TYPE_CHECKING:
+    from lightly_infra.sandbox.lightly import LightlyServer
+
+CONFIG = {
+    "type": "S3",
+    "purpose": "INPUT",
+    "full_path": "s3://acme-raw/a/",
+    "s3_region": "eu-central-1",
+    "s3_access_key_id": "AKIAEXAMPLE",
+    "s3_secret_access_key": "canary-secret-access-key",
+}
+ALLOWED = dict.fromkeys(("can_list", "can_read", "can_write", "can_overwrite"), True)
+MANY = 1_000_000
+
+
+@pytest.fixture
+def provider(server: LightlyServer, configured: Configured) -> Provider:
+    assert server.url
+    return configured(Provider)
+
+
+@pytest.fixture
+def props(provider: Provider) -> dict[str, Any]:
+    dataset_id = provider.client.create_dataset("Street scenes", DatasetType.IMAGES)
+    provider.client.set_datasource(dataset_id, parse_config(CONFIG))
+    return {"dataset_id": dataset_id, "triggers": ["a"], "deadline": 5.0}
+
+
+@pytest.mark.parametrize("deadline", [1, 0.5, 120.0, UNKNOWN])
+def test_a_deadline_is_a_time(provider: Provider, deadline: object) -> None:
+    assert provider.check({}, {"dataset_id": UNKNOWN, "triggers": UNKNOWN, "deadline": deadline}).failures == []
+
+
+@pytest.mark.parametrize("deadline", [0, -1, "5", None])
+def test_anything_else_is_refused(provider: Provider, deadline: object) -> None:
+    (failure,) = provider.check({}, {"deadline": deadline}).failures
+    assert failure.property == "deadline"
+    assert failure.reason == f"{deadline!r}: give seconds, more than 0"
+
+
+@pytest.mark.parametrize(
+    ("change", "replaces"),
+    [
+        ({}, []),
+        ({"triggers": ["b"]}, []),
+        ({"triggers": UNKNOWN}, []),
+        ({"deadline": 7}, []),
+        ({"dataset_id": "f" * 24}, ["dataset_id"]),
+        ({"dataset_id": UNKNOWN}, ["dataset_id"]),
+    ],
+)
+def test_another_dataset_is_another_verification_and_the_rest_asks_again(
+    provider: Provider, props: dict[str, Any], change: dict[str, Any], replaces: list[str]
+) -> None:
+    difference = provider.diff("…", props | ALLOWED, props | change)
+    assert difference.changes is None
+    assert difference.replaces == replaces
+
+
+def test_it_asks_once_where_everything_is_allowed(
+    provider: Provider, server: LightlyServer, props: dict[str, Any]
+) -> None:
+    before = len(server.requests)
+    created = provider.create({**props, "__provider": "…"})
+    assert (created.id, created.outs) == (props["dataset_id"], props | ALLOWED)
+    assert server.requests[before:] == [f"GET /v1/datasets/{props['dataset_id']}/datasource/verify"]
+
+
+def test_it_asks_until_permissions_have_propagated(
+    provider: Provider, server: LightlyServer, props: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    defaults = verify_until_allowed.__kwdefaults__ or {}
+    monkeypatch.setattr(verify_until_allowed, "__kwdefaults__", defaults | {"sleep": lambda _: None})
+    server.deny_verifies(2)
+    assert provider.create(dict(props)).outs == props | ALLOWED
+    assert sum(it.endswith("/verify") for it in server.requests) == 3
+
+
+def test_it_fails_naming_what_is_missing(provider: Provider, server: LightlyServer, props: dict[str, Any]) -> None:
+    server.deny_verifies(MANY)
+    with pytest.raises(PermissionsMissing) as error:
+        provider.create({**props, "deadline": 0.01})
+    assert set(error.value.missing) == {"list", "read", "write", "overwrite"}
+    assert "Likely cause" in str(error.value)
+    assert "canary" not in str(error.value)
+
+
+def test_an_update_asks_again(provider: Provider, server: LightlyServer, props: dict[str, Any]) -> None:
+    before = len(server.requests)
+    updated = provider.update(props["dataset_id"], props | ALLOWED, {**props, "triggers": ["b"], "__provider": "…"})
+    assert updated.outs == props | ALLOWED | {"triggers": ["b"]}
+    assert len(server.requests) == before + 1
+
+
+def test_a_refresh_asks_once_and_changes_nothing_while_it_holds(
+    provider: Provider, server: LightlyServer, props: dict[str, Any]
+) -> None:
+    before = len(server.requests)
+    read = provider.read(props["dataset_id"], {**props, **ALLOWED, "__provider": "…"})
+    assert (read.id, read.outs, read.inputs) == (props["dataset_id"], props | ALLOWED, None)
+    assert len(server.requests) == before + 1
+
+
+def test_what_holds_no_longer_is_gone_so_that_the_next_run_proves_it_anew(
+    provider: Provider, server: LightlyServer, props: dict[str, Any]
+) -> None:
+    server.deny_verifies(1)
+    read = provider.read(props["dataset_id"], props | ALLOWED)
+    assert (read.id, read.outs) == ("", {})
+
+
+def test_credentials_that_cannot_be_used_at_all_are_gone_too(
+    provider: Provider, props: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: object) -> None:
+        raise ApiError("GET", status=400, code="DATASET_DATASOURCE_CREDENTIALS_ERROR", message="AccessDenied")
+
+    monkeypatch.setattr(provider.client, "verify", refuse)
+    read = provider.read(props["dataset_id"], props | ALLOWED)
+    assert (read.id, read.outs) == ("", {})
+
+
+def test_with_its_dataset_a_verification_is_gone(provider: Provider) -> None:
+    read = provider.read("f" * 24, {"dataset_id": "f" * 24, "deadline": 5})
+    assert (read.id, read.outs) == ("", {})
+
+
+def test_deleting_it_costs_no_call(provider: Provider, server: LightlyServer, props: dict[str, Any]) -> None:
+    before = len(server.requests)
+    provider.delete(props["dataset_id"], props)
+    assert len(server.requests) == before

@@ -1,0 +1,290 @@
+"""Runs a program against a monitor that records all it is asked for, so that tests can look at every request.
+
+It answers as the engine would: outputs are the inputs and what the cloud adds, and what is said to be secret is
+secret in the answer too. In a preview, what the cloud adds is unknown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from google.protobuf import empty_pb2, struct_pb2
+from google.protobuf.json_format import MessageToDict, ParseDict
+from pulumi.runtime import mocks, rpc, set_all_config
+from pulumi.runtime.proto import engine_pb2, resource_pb2
+from pulumi.runtime.settings import configure, set_root_resource
+from pulumi.runtime.stack import run_in_stack
+
+PROJECT: Final = "lightly-infra"
+STACK: Final = "test"
+STACK_TYPE: Final = "pulumi:pulumi:Stack"
+ACCOUNT: Final = "123456789012"
+MINTED_EXTERNAL_ID: Final = "minted0canary0external0id0000001"
+SECRET_ACCESS_KEY: Final = "canary-secret-access-key"
+DATASET_ID: Final = "0123456789abcdef01234567"
+
+_SECRET: Final = "1b47061264138c4ac30d75fd1eb44270"  # the engine's mark of a secret
+_SIGNATURE: Final = "4dabf18193072939515e22adb298388d"
+
+
+@dataclass(frozen=True)
+class Secret:
+    """A value that travelled marked as a secret."""
+
+    value: Any
+
+
+class Unknown:
+    """A value that a preview does not know."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """One resource, as the program asked for it."""
+
+    urn: str
+    type: str
+    name: str
+    custom: bool
+    parent: str
+    inputs: Mapping[str, Any]
+    depends_on: frozenset[str]
+    """URNs, of what its inputs come from too."""
+    protect: bool
+    retain_on_delete: bool
+    secret_outputs: frozenset[str]
+    provider: str
+    """`<urn>::<id>` of an explicit provider; empty for the default one."""
+
+    def __repr__(self) -> str:
+        return f"<{self.type} {self.name}>"
+
+
+@dataclass
+class Recording:
+    """All that a program asked for."""
+
+    resources: list[Recorded] = field(default_factory=list)
+    outputs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What components and the stack registered, by URN."""
+    warnings: list[str] = field(default_factory=list)
+
+    def of(self, type_: str) -> list[Recorded]:
+        """All of a type, or of a part of its name such as `iam/`."""
+        return sorted((it for it in self.resources if type_ in it.type), key=lambda it: it.name)
+
+    def one(self, type_: str, name: str | None = None) -> Recorded:
+        found = [it for it in self.of(type_) if name is None or it.name == name]
+        assert len(found) == 1, f"{len(found)} of {type_} {name or ''} among {self.resources}"
+        return found[0]
+
+    def outputs_of(self, resource: Recorded) -> dict[str, Any]:
+        return self.outputs[resource.urn]
+
+    @property
+    def stack_outputs(self) -> dict[str, Any]:
+        return next(values for urn, values in self.outputs.items() if f"::{STACK_TYPE}::" in urn)
+
+    @property
+    def custom(self) -> list[Recorded]:
+        return [it for it in self.resources if it.custom]
+
+    def waits_for(self, resource: Recorded) -> frozenset[str]:
+        """URNs of all that must be there before `resource`, directly or not."""
+        found: set[str] = set()
+        pending = [resource.urn]
+        known = {it.urn: it for it in self.resources}
+        while pending:
+            for urn in known[pending.pop()].depends_on - found:
+                found.add(urn)
+                pending += [urn] if urn in known else []
+        return frozenset(found)
+
+
+def secret_values(value: object) -> Iterator[Any]:
+    """Everything marked as a secret in a value."""
+    if isinstance(value, Secret):
+        yield value.value
+    elif isinstance(value, Mapping):
+        for it in value.values():
+            yield from secret_values(it)
+    elif isinstance(value, list):
+        for it in value:
+            yield from secret_values(it)
+
+
+def in_the_open(value: object) -> str:
+    """All text in a value that is not marked as a secret."""
+    if isinstance(value, Secret):
+        return ""
+    if isinstance(value, Mapping):
+        return " ".join(f"{name} {in_the_open(it)}" for name, it in value.items())
+    if isinstance(value, list):
+        return " ".join(map(in_the_open, value))
+    return str(value)
+
+
+def run(
+    program: Callable[[], object],
+    *,
+    preview: bool = False,
+    config: Mapping[str, str] | None = None,
+    secret_keys: Iterable[str] = (),
+) -> Recording:
+    """Runs a program to its end, and raises what it raises."""
+    monitor = _Monitor(preview=preview)
+    # The SDK keeps its settings in context variables; a context of its own leaves nothing behind.
+    contextvars.copy_context().run(_run, program, monitor, preview, dict(config or {}), list(secret_keys))
+    return monitor.recording
+
+
+def _run(
+    program: Callable[[], object], monitor: _Monitor, preview: bool, config: dict[str, str], secret_keys: list[str]
+) -> None:
+    settings = mocks.MockSettings(  # type: ignore[no-untyped-call]  # the SDK's own test seam
+        monitor=monitor,
+        monitor_features=set(monitor.features),
+        engine=_Engine(monitor.recording),
+        project=PROJECT,
+        stack=STACK,
+        root_directory=None,
+        organization="organization",
+        dry_run=preview,
+        callbacks=None,
+        outputs=set(),
+        package_refs={},
+    )
+    configure(settings)
+    set_root_resource(None)  # type: ignore[arg-type]  # as the SDK itself does between programs
+    set_all_config(config, secret_keys)
+    loop = asyncio.new_event_loop()
+    loop.set_default_executor(ThreadPoolExecutor(4))
+
+    def main() -> None:
+        program()
+
+    try:
+        loop.run_until_complete(run_in_stack(main))
+    finally:
+        for task in (tasks := asyncio.all_tasks(loop)):
+            task.cancel()
+        loop.run_until_complete(asyncio.wait(tasks) if tasks else asyncio.sleep(0))
+        loop.run_until_complete(loop.shutdown_default_executor())
+        loop.close()
+
+
+class _Engine(mocks.MockEngine):
+    def __init__(self, recording: Recording) -> None:
+        super().__init__(None)
+        self._recording = recording
+
+    def Log(self, request: engine_pb2.LogRequest) -> None:  # noqa: N802 - the protocol's name
+        if request.severity == engine_pb2.WARNING:
+            self._recording.warnings.append(request.message)
+
+
+class _NoMocks(mocks.Mocks):
+    def call(self, args: mocks.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
+        raise AssertionError(f"nothing is to be looked up, but {args.token} was")
+
+    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
+        raise NotImplementedError(args.typ)
+
+
+class _Monitor(mocks.MockMonitor):
+    def __init__(self, *, preview: bool) -> None:
+        super().__init__(_NoMocks())
+        self.recording = Recording()
+        self.features = self.GetDeploymentInfo(empty_pb2.Empty()).supportedFeatures  # type: ignore[no-untyped-call]
+        self._preview = preview
+        self._lock = threading.Lock()
+
+    def RegisterResource(  # noqa: N802 - the protocol's name
+        self, request: resource_pb2.RegisterResourceRequest
+    ) -> resource_pb2.RegisterResourceResponse:
+        urn = self.make_urn(request.parent, request.type, request.name)
+        if request.type == STACK_TYPE:
+            return resource_pb2.RegisterResourceResponse(urn=urn)
+        inputs = MessageToDict(request.object)
+        recorded = Recorded(
+            urn=urn,
+            type=request.type,
+            name=request.name,
+            custom=request.custom,
+            parent=request.parent,
+            inputs=_read(inputs),
+            depends_on=frozenset(request.dependencies),
+            protect=request.protect,
+            retain_on_delete=request.retainOnDelete,
+            secret_outputs=frozenset(request.additionalSecretOutputs),
+            provider=request.provider,
+        )
+        with self._lock:
+            assert urn not in {it.urn for it in self.recording.resources}, f"twice: {urn}"
+            self.recording.resources.append(recorded)
+        id_, added = _made(recorded)
+        if self._preview:
+            id_, added = "", dict.fromkeys(added, rpc.UNKNOWN)
+        outputs = inputs | {
+            name: _marked(value) if name in recorded.secret_outputs else value for name, value in added.items()
+        }
+        answer = ParseDict(outputs if request.custom else {}, struct_pb2.Struct())
+        return resource_pb2.RegisterResourceResponse(urn=urn, id=id_ if request.custom else "", object=answer)
+
+    def RegisterResourceOutputs(  # noqa: N802 - the protocol's name
+        self, request: resource_pb2.RegisterResourceOutputsRequest
+    ) -> empty_pb2.Empty:
+        with self._lock:
+            self.recording.outputs[request.urn] = _read(MessageToDict(request.outputs))
+        return empty_pb2.Empty()
+
+
+def _made(of: Recorded) -> tuple[str, dict[str, Any]]:
+    """The id of what the cloud makes, and the outputs that it adds to the inputs."""
+    physical, iam = f"{of.name}-0a1b2c3", f"arn:aws:iam::{ACCOUNT}"
+    bucket = of.inputs.get("bucket") or physical
+    made: dict[str, tuple[str, dict[str, Any]]] = {
+        "aws:s3/bucket:Bucket": (bucket, {"bucket": bucket, "arn": f"arn:aws:s3:::{bucket}"}),
+        "aws:iam/role:Role": (physical, {"name": physical, "arn": f"{iam}:role/{physical}"}),
+        "aws:iam/user:User": (physical, {"name": physical, "arn": f"{iam}:user/{physical}"}),
+        "aws:iam/accessKey:AccessKey": (
+            "AKIAEXAMPLE",
+            {"secret": SECRET_ACCESS_KEY, "sesSmtpPasswordV4": "canary-smtp"},
+        ),
+        "random:index/randomPassword:RandomPassword": (
+            "none",
+            {"result": MINTED_EXTERNAL_ID, "bcryptHash": "canary-hash"},
+        ),
+        "pulumi-python:dynamic/lightly:Dataset": (
+            of.inputs.get("dataset_id", DATASET_ID),
+            {"name": of.inputs.get("name", "theirs"), "type": of.inputs.get("type", "Images"), "adopted": False},
+        ),
+        "pulumi-python:dynamic/lightly:Verification": (
+            DATASET_ID,
+            dict.fromkeys(("can_list", "can_read", "can_write", "can_overwrite"), True),
+        ),
+    }
+    return made.get(of.type, (physical, {}))
+
+
+def _marked(value: object) -> dict[str, Any]:
+    return {_SIGNATURE: _SECRET, "value": value}
+
+
+def _read(value: Any) -> Any:
+    """What came over the wire, with secrets and unknowns as objects."""
+    if isinstance(value, dict):
+        if value.get(_SIGNATURE) == _SECRET:
+            return Secret(_read(value["value"]))
+        return {name: _read(it) for name, it in value.items()}
+    if isinstance(value, list):
+        return [_read(it) for it in value]
+    if value == rpc.UNKNOWN:
+        return Unknown()
+    return value

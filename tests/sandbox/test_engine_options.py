@@ -1,0 +1,195 @@
+"""Resource options mean the same on both engines: protection, retention, ignored changes, aliases, secrets."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pulumi
+import pytest
+from pulumi import Alias, ResourceOptions
+
+from tests.sandbox.engine_fixtures import Box, Note, Thing, thing_called
+from tests.sandbox.engine_harness import Bench, bench, by_name, on_both_engines
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = on_both_engines()
+
+CANARY = "canary-c0ffee-unsung"
+
+
+@pytest.fixture
+def both(engine_name: str, tmp_path: Path) -> Iterator[Bench]:
+    with bench(engine_name, tmp_path) as made:
+        yield made
+
+
+def test_a_protected_resource_is_not_deleted_and_says_so(both: Bench) -> None:
+    def program() -> None:
+        below = Thing("below")
+        Thing("kept", on=below.arn, opts=ResourceOptions(protect=True))
+        Thing("other")
+
+    both.up(program)
+    refused = both.up(lambda: None)
+    assert [failure.urn.rpartition("::")[2] for failure in refused.failures] == ["kept"]
+    assert "protect" in refused.failures[0].message
+    assert {"kept", "below"} <= set(both.resources())
+    both.up(program)
+    destroyed = both.destroy()
+    assert [failure.urn.rpartition("::")[2] for failure in destroyed.failures] == ["kept"]
+    assert sorted(both.resources()) == ["below", "kept"]
+    both.up(lambda: (Thing("below"), Thing("kept", on="arn:below")))
+    assert not both.destroy().failed
+    assert both.cloud.things == {}
+
+
+def test_a_protected_resource_is_not_replaced_and_the_preview_says_so_too(both: Bench) -> None:
+    def program(name: str) -> None:
+        thing_called("r", name, ResourceOptions(protect=True))
+
+    both.up(lambda: program("old"))
+    for result in (both.preview(lambda: program("new")), both.up(lambda: program("new"))):
+        assert [failure.urn.rpartition("::")[2] for failure in result.failures] == ["r"]
+        assert "protect" in result.failures[0].message
+    assert [thing["name"] for thing in both.cloud.things.values()] == ["old"]
+
+
+def test_a_retained_resource_is_forgotten_but_stays(both: Bench) -> None:
+    both.up(lambda: Thing("kept", opts=ResourceOptions(retain_on_delete=True)))
+    assert by_name(both.up(lambda: None)) == {"kept": "delete"}
+    assert both.resources() == {}
+    both.up(lambda: thing_called("r", "one", ResourceOptions(retain_on_delete=True)))
+    assert by_name(both.up(lambda: thing_called("r", "two", ResourceOptions(retain_on_delete=True)))) == {
+        "r": "replace"
+    }
+    both.destroy()
+    assert sorted(thing["name"] for thing in both.cloud.things.values()) == ["kept", "one", "two"]
+
+
+def test_what_is_deleted_with_another_resource_is_not_deleted_itself(both: Bench) -> None:
+    def program() -> None:
+        whole = Thing("whole")
+        Thing("part", opts=ResourceOptions(deleted_with=whole, depends_on=[whole]))
+
+    both.up(program)
+    assert both.destroy().counts == {"delete": 2}
+    assert both.done("end delete") == ["end delete whole"]
+
+
+def test_ignored_changes_are_ignored_at_any_depth(both: Bench) -> None:
+    def program(size: int, team: str, owner: str, last: int) -> None:
+        opts = ResourceOptions(ignore_changes=["size", "tags.team", "rules[0].days"])
+        props = {
+            "size": size,
+            "tags": {"team": team, "owner": owner},
+            "rules": [{"days": size, "last": last}],
+        }
+        Thing("a", opts=opts, **props)
+        Note("n", opts=opts, **props)
+
+    both.up(lambda: program(1, "x", "o", 1))
+    assert both.up(lambda: program(2, "y", "o", 1)).counts == {"same": 2}
+    assert both.up(lambda: program(3, "z", "p", 2)).counts == {"update": 2}
+    for name in ("a", "n"):
+        thing = both.cloud.named(name)
+        assert (thing["size"], thing["tags"]) == (1, {"team": "x", "owner": "p"})
+        assert thing["rules"] == [{"days": 1, "last": 2}]
+
+
+def test_an_aliased_resource_is_found_again_by_name_type_parent_or_urn(both: Bench) -> None:
+    both.up(lambda: [Thing(name) for name in ("a", "b", "c")])
+    ids = set(both.cloud.things)
+
+    def renamed() -> None:
+        thing_called("a2", "a", ResourceOptions(aliases=[Alias(name="a")]))
+        urn = "urn:pulumi:dev::test::fake:index:Thing::b"
+        thing_called("b2", "b", ResourceOptions(aliases=[urn]))
+        parent = pulumi.ComponentResource("test:index:Parent", "parent")
+        Thing("c", opts=ResourceOptions(parent=parent, aliases=[Alias(parent=pulumi.ROOT_STACK_RESOURCE)]))
+
+    assert both.preview(renamed).counts == {"same": 3}
+    assert both.up(renamed).counts == {"same": 3}
+    assert set(both.cloud.things) == ids
+    assert sorted(both.resources()) == ["a2", "b2", "c", "parent"]
+
+
+def test_children_of_a_renamed_component_keep_their_resources(both: Bench) -> None:
+    def program(name: str, *aliases: Alias) -> None:
+        Thing("unrelated")
+        Box(name, opts=ResourceOptions(aliases=list(aliases)))
+
+    both.up(lambda: program("old"))
+    made = both.up(lambda: program("new", Alias(name="old"), Alias(name="other")))
+    assert by_name(made) == {"unrelated": "same", "new-thing": "replace"}  # its name in the cloud changed
+    assert sorted(both.resources()) == ["new", "new-thing", "unrelated"]
+
+
+def test_options_of_a_component_reach_its_children(both: Bench) -> None:
+    both.up(lambda: Box("x", opts=ResourceOptions(protect=True)))
+    refused = both.destroy()
+    assert {failure.urn.rpartition("::")[2] for failure in refused.failures} >= {"x-thing"}
+    assert both.cloud.named("x-thing")
+
+
+def test_secrets_stay_secret_in_outputs_and_state(both: Bench) -> None:
+    both.config = {**both.config, "test:token": CANARY}
+    both.secret_keys = frozenset({"test:token"})
+
+    def program() -> None:
+        token = pulumi.Config("test").require_secret("token")
+        thing = Thing(
+            "a",
+            password=token,
+            tags={"inner": token},
+            opts=ResourceOptions(additional_secret_outputs=["derived"]),
+        )
+        note = Note("n", password=token, opts=ResourceOptions(additional_secret_outputs=["stamp"]))
+        pulumi.export("password", thing.password)
+        pulumi.export("derived", thing.derived)
+        pulumi.export("stamp", note.stamp)
+        pulumi.export("within", {"plain": "seen", "secret": token})
+        pulumi.export("number", pulumi.Output.secret(5))
+
+    assert CANARY not in repr(both.preview(program))
+    made = both.up(program)
+    again = both.up(program)
+    assert again.counts == {"same": 2}
+    for result in (made, again, both.refresh()):
+        outputs = result.outputs
+        assert outputs["password"].value == CANARY
+        assert outputs["derived"].value == f"<{CANARY}>"
+        assert outputs["stamp"].value == "stamp of n"
+        assert outputs["within"]["plain"] == "seen"
+        assert outputs["within"]["secret"].value == CANARY
+        assert outputs["number"].value == 5
+        assert CANARY not in repr(result)
+        exported = json.dumps(both.engine.export())
+        assert CANARY not in exported
+        assert "stamp of n" not in exported
+        sealed = both.resources()["a"]["outputs"]["password"]
+        assert sealed["4dabf18193072939515e22adb298388d"] == "1b47061264138c4ac30d75fd1eb44270"
+    assert both.cloud.named("a")["password"] == CANARY
+
+
+def test_unknown_values_reach_checks_and_diffs_in_a_preview(both: Bench) -> None:
+    seen: list[str] = []
+
+    def program(name: str) -> None:
+        first = thing_called("first", name)
+        second = Thing("second", on=first.arn, known="k")
+        Note("third", on=second.arn)
+        first.arn.apply(seen.append)
+        pulumi.Output.all(second.name).apply(lambda names: seen.append(names[0]))
+
+    both.preview(lambda: program("x"))
+    assert seen == ["second"]
+    both.up(lambda: program("x"))
+    assert sorted(seen) == ["arn:x", "second", "second"]
+    seen.clear()
+    planned = both.preview(lambda: program("y"))
+    assert by_name(planned) == {"first": "replace", "second": "update", "third": "update"}
+    assert seen == ["second"]
