@@ -11,6 +11,7 @@ from typing import Final
 
 # An S3 key is at most 1,024 bytes of UTF-8 (S3 user guide, "Naming Amazon S3 objects").
 MAX_KEY_BYTES: Final = 1024
+MAX_BUCKET_CHARACTERS: Final = 63
 
 _BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _IP_ADDRESS: Final = re.compile(r"\d{1,3}(\.\d{1,3}){3}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections import Counter
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -22,6 +23,7 @@ from lightly_infra import paths
 from lightly_infra.clouds.aws import policy
 from lightly_infra.lightly import models
 from lightly_infra.lightly.models import DatasetType
+from lightly_infra.permissions import Purpose
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -149,6 +151,18 @@ class S3Spec(_Spec):
                     )
         return self
 
+    def policy_characters(self, purpose: Purpose) -> int:
+        """How long this datasource's policy is at most: a generated bucket name counts as the longest possible."""
+        bucket = self.bucket or "x" * paths.MAX_BUCKET_CHARACTERS
+        document = policy.access_policy(
+            purpose=purpose,
+            bucket_arn=f"arn:{policy.partition(self.region)}:s3:::{bucket}",
+            prefix=self.prefix,
+            kms_key_arn=self.kms_key_arn,
+            allowed_source_ips=self.allowed_source_ips,
+        )
+        return len(policy.to_json(document))
+
 
 # Clouds that Lightly knows and this version does not: named, so that the message can say so.
 _LATER = ("azure", "gcs", "obs")
@@ -269,6 +283,21 @@ class _Stack(_Spec):
                     f"{where}.region: {s3.region!r}, but for {first} the bucket {s3.bucket!r} is in {region!r}; "
                     "a bucket is in one region"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _policies_fit_into_iam(self) -> Self:
+        used: Counter[str] = Counter()
+        for key, spec in self.datasets.items():
+            for purpose, s3 in ((Purpose.INPUT, spec.input.s3), (Purpose.LIGHTLY, spec.lightly.s3)):
+                where = f"{key}.{purpose.lower()}.s3"
+                used[s3.access.share or where] += s3.policy_characters(purpose)
+                limit = policy.INLINE_POLICY_CHARACTERS[s3.access.kind]
+                if s3.access.role_arn is None and used[s3.access.share or where] > limit:
+                    raise ValueError(
+                        f"{where}.access: with this datasource the policies of one identity pass IAM's {limit} "
+                        "characters; let it get in by a share of its own"
+                    )
         return self
 
     def _datasources(self) -> Iterator[tuple[str, S3Spec, str]]:

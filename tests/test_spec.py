@@ -482,3 +482,24 @@ def test_anything_at_any_place_of_a_good_stack_is_parsed_or_refused(path: str, v
     if error is not None:
         assert error.problems
         assert all(": " in it for it in error.problems)
+
+
+def datasets_sharing(kind: str, count: int) -> dict[str, object]:
+    access = {"kind": kind, "share": "acme"}
+    return {
+        f"dataset-{index}": {
+            "input": {"s3": {"bucket": "acme-raw", "prefix": f"raw/{index}/", "access": access}},
+            "lightly": {"s3": {"bucket": "acme-lightly", "prefix": f"{index}/", "access": access}},
+        }
+        for index in range(count)
+    }
+
+
+@pytest.mark.parametrize(("kind", "fitting", "limit"), [("keys", 3, 2048), ("delegated", 15, 10240)])
+def test_one_identity_serves_only_as_many_datasources_as_its_policies_have_room_for(
+    kind: str, fitting: int, limit: int
+) -> None:
+    assert len(spec.parse(datasets_sharing(kind, fitting), default_region="eu-central-1")) == fitting
+
+    with pytest.raises(spec.SpecError, match=f"IAM's {limit} characters; let it get in by a share of its own"):
+        spec.parse(datasets_sharing(kind, 40), default_region="eu-central-1")

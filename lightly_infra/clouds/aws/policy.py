@@ -6,7 +6,7 @@ What is granted follows from `lightly_infra.permissions`; this module only spell
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from lightly_infra.permissions import GRANTED, Operation, Purpose
 
@@ -21,6 +21,9 @@ LIGHTLY_ACCOUNT_ID: Final = "916419735646"
 
 MAX_SESSION_SECONDS: Final = 12 * 60 * 60
 """How long Lightly's session lasts: its docs ask for the maximum of 12 hours and fail with less."""
+
+INLINE_POLICY_CHARACTERS: Final[Mapping[Literal["delegated", "keys"], int]] = {"delegated": 10_240, "keys": 2_048}
+"""What all inline policies of one role, or one user, may have together (IAM user guide, "IAM and AWS STS quotas")."""
 
 OBJECT_ACTIONS: Final[Mapping[Operation, str]] = {
     Operation.READ: "s3:GetObject",
