@@ -22,6 +22,8 @@ from lightly_infra.provider.session import LightlyProvider, is_unknown, without_
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+# No field may hold it, whole masks and those that leave some characters do.
+_MASK = "***"
 # What identifies a datasource; everything else in its properties can change.
 _IDENTITY = ("dataset_id", "purpose")
 
@@ -80,7 +82,7 @@ class Provider(LightlyProvider):
 def _seen(known: Mapping[str, Any], visible: Mapping[str, str]) -> dict[str, Any]:
     """What we know, corrected by what can be seen: neither masks nor defaults that come back are a change."""
     sent = {"thumb_suffix": models.DEFAULT_THUMB_SUFFIX} | dict(known)
-    news = {name: value for name, value in visible.items() if value.strip("*") and value != sent.get(name)}
+    news = {name: value for name, value in visible.items() if _MASK not in value and value != sent.get(name)}
     kept = {"dataset_id", *models.ALL_SECRET_FIELDS, *visible}
     return {name: value for name, value in known.items() if name in kept} | news
 

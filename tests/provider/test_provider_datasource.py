@@ -250,10 +250,13 @@ def test_a_secret_read_back_is_not_compared_and_not_taken(
     assert (read.outs, read.inputs) == (props, None)
 
 
-def test_a_mask_is_no_drift_whatever_it_hides(provider: Provider, server: LightlyServer, dataset_id: str) -> None:
+@pytest.mark.parametrize("mask", ["********", "AKIA************"])
+def test_a_mask_is_no_drift_whatever_it_hides(
+    provider: Provider, server: LightlyServer, dataset_id: str, mask: str
+) -> None:
     props = {"dataset_id": dataset_id, **BY_KEY}
     created = provider.create(dict(props))
-    told(server, dataset_id)["s3AccessKeyId"] = "********"
+    told(server, dataset_id)["s3AccessKeyId"] = mask
     read = provider.read(created.id, dict(props))
     assert (read.outs, read.inputs) == (props, None)
 
