@@ -266,6 +266,8 @@ class NoteProvider(ResourceProvider):
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         own = _own(props)
+        if props.get("kills"):
+            os._exit(3)
         if props.get("raises"):
             raise NoteError(f"cannot write {props['name']}:\n  the pen is empty\nbuy ink, not {props['raises']}")
         return CreateResult(self._cloud().create(own), {**own, "stamp": f"stamp of {props['name']}"})

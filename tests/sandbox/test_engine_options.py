@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pulumi
 import pytest
 from pulumi import Alias, ResourceOptions
 
-from tests.sandbox.engine_fixtures import Box, Note, Thing, thing_called
+from tests.sandbox.engine_fixtures import Box, FakeCloudProvider, Note, Thing, thing_called
 from tests.sandbox.engine_harness import Bench, bench, by_name, on_both_engines
 
 if TYPE_CHECKING:
@@ -193,3 +194,89 @@ def test_unknown_values_reach_checks_and_diffs_in_a_preview(both: Bench) -> None
     planned = both.preview(lambda: program("y"))
     assert by_name(planned) == {"first": "replace", "second": "update", "third": "update"}
     assert seen == ["second"]
+
+
+def test_custom_timeouts_and_transformations_are_accepted(both: Bench) -> None:
+    def bigger(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult:
+        return pulumi.ResourceTransformationResult({**args.props, "size": 9}, args.opts)
+
+    opts = ResourceOptions(custom_timeouts=pulumi.CustomTimeouts(create="1s"), transformations=[bigger])
+    assert both.up(lambda: Thing("a", size=1, opts=opts)).counts == {"create": 1}
+    assert both.cloud.named("a")["size"] == 9
+
+
+def test_an_asset_reaches_the_provider_as_it_is(both: Bench) -> None:
+    both.up(lambda: Thing("a", note=pulumi.StringAsset("hello")))
+    assert both.cloud.named("a")["note"]["text"] == "hello"
+    assert both.up(lambda: Thing("a", note=pulumi.StringAsset("hello"))).counts == {"same": 1}
+
+
+def test_a_resource_given_as_a_property_arrives_as_its_id(both: Bench) -> None:
+    both.up(lambda: Thing("b", note=Thing("a")))
+    assert both.cloud.named("b")["note"] == both.cloud.id_of("a")
+
+
+def test_a_provider_whose_configuration_is_unknown_can_be_previewed(both: Bench) -> None:
+    def program() -> None:
+        region = Thing("a").arn
+        Thing("b", opts=ResourceOptions(provider=FakeCloudProvider("p", region)))
+
+    assert both.preview(program).counts == {"create": 2}
+    assert both.up(program).counts == {"create": 2}
+    assert both.preview(program).counts == {"same": 2}
+
+
+def test_a_resource_moves_between_providers_without_being_replaced(both: Bench) -> None:
+    def program(explicit: bool) -> None:
+        provider = FakeCloudProvider("p", "mars") if explicit else None
+        Thing("a", opts=ResourceOptions(provider=provider))
+
+    both.up(lambda: program(False))
+    assert by_name(both.up(lambda: program(True))) == {"a": "same"}
+    assert by_name(both.up(lambda: program(False))) == {"a": "same"}
+    assert both.destroy().counts == {"delete": 1}
+
+
+def test_a_replacement_takes_along_what_is_to_be_replaced_with_it(both: Bench) -> None:
+    def program(name: str) -> None:
+        root = thing_called("root", name)
+        Thing("together", opts=ResourceOptions(replace_with=[root]))
+        Thing("part", opts=ResourceOptions(deleted_with=root))
+        Thing("apart", opts=ResourceOptions(depends_on=[root]))
+
+    both.up(lambda: program("old"))
+    replaced = by_name(both.up(lambda: program("new")))
+    assert replaced == {"root": "replace", "together": "replace", "part": "replace", "apart": "same"}
+    assert both.up(lambda: program("new")).counts == {"same": 4}
+
+
+def test_what_was_only_read_can_become_owned_and_the_other_way_round(both: Bench) -> None:
+    both.cloud.put("theirs", {"name": "theirs"})
+    both.up(lambda: thing_called("r", "theirs", ResourceOptions(id="theirs")))
+    owned = both.up(lambda: thing_called("r", "mine"))
+    assert by_name(owned) == {"r": "replace"}
+    assert sorted(thing["name"] for thing in both.cloud.things.values()) == ["mine", "theirs"]
+    read = both.up(lambda: thing_called("r", "theirs", ResourceOptions(id="theirs")))
+    assert by_name(read) == {"r": "read"}
+    assert [thing["name"] for thing in both.cloud.things.values()] == ["theirs"]
+
+
+def test_reading_what_is_not_there_fails(both: Bench) -> None:
+    failed = both.up(lambda: thing_called("r", "theirs", ResourceOptions(id="theirs")))
+    assert [failure.message for failure in failed.failures] == ["resource 'theirs' does not exist"]
+
+
+def test_a_value_that_becomes_secret_changes_nothing_but_is_hidden(both: Bench) -> None:
+    both.up(lambda: Thing("a", note=CANARY))
+    assert CANARY in json.dumps(both.engine.export())
+    assert both.up(lambda: Thing("a", note=pulumi.Output.secret(CANARY))).counts == {"same": 1}
+    assert CANARY not in json.dumps(both.engine.export())
+
+
+def test_two_previews_leave_no_trace_of_each_other(both: Bench) -> None:
+    both.up(lambda: thing_called("r", "one", zone="x"))
+    before = both.engine.export()["deployment"]["resources"]
+    for name in ("two", "three"):
+        assert by_name(both.preview(partial(thing_called, "r", name, zone=name))) == {"r": "replace"}
+    assert both.engine.export()["deployment"]["resources"] == before
+    assert both.preview(lambda: thing_called("r", "one", zone="x")).counts == {"same": 1}

@@ -129,6 +129,7 @@ class Deployment:
     def refresh(self) -> None:
         """Reads everything back."""
         snapshot, gone = self._run.snapshot, set[str]()
+        found: dict[ResourceState, ResourceState] = {}
 
         def read_back(old: ResourceState) -> None:
             if not old.managed or old.pending_replacement:
@@ -149,7 +150,6 @@ class Deployment:
             found[old] = new
             self._run.changed(new, Operation.UPDATE if drifted else Operation.SAME, change.keys if drifted else ())
 
-        found: dict[ResourceState, ResourceState] = {}
         self._in_parallel(snapshot.base, read_back)
         for old in snapshot.base:
             if old.urn not in gone or old.delete:

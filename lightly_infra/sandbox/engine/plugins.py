@@ -26,7 +26,7 @@ from lightly_infra.sandbox.engine.provider import (
     check_config,
 )
 from lightly_infra.sandbox.engine.values import Properties, reveal
-from lightly_infra.sandbox.process import Child, start, wait_until_healthy
+from lightly_infra.sandbox.process import Child, ChildError, start, wait_until_healthy
 
 DYNAMIC: Final = "pulumi-python"
 _START_SECONDS: Final = 60.0  # a cold import of the SDK on a busy machine takes a few
@@ -83,22 +83,30 @@ class Plugins:
         """Stops the dynamic providers' process."""
         with self._lock:
             self._configured.clear()
-            if self._dynamic is not None:
-                self._dynamic.close()
-                self._dynamic = None
+            self._stop_dynamic()
 
     def _emulated(self, package: str) -> Call:
         if package not in self._references:
             known = ", ".join(sorted(self._references)) or "none"
             raise UnsupportedFeature(f"provider {package!r} (emulated providers: {known})")
-        servicer = load_factory(self._references[package])({**os.environ, **self._env})
+        try:
+            servicer = load_factory(self._references[package])({**os.environ, **self._env})
+        except Exception as error:
+            raise ProviderError(f"provider {package} does not start: {describe(error)}") from error
         return _in_process(servicer)
 
     def _start_dynamic(self, project: str) -> Call:
-        if self._dynamic is not None:
-            self._dynamic.close()
-        self._dynamic = _DynamicHost(project, self._env)
+        self._stop_dynamic()
+        try:
+            self._dynamic = _DynamicHost(project, self._env)
+        except ChildError as error:
+            raise ProviderError(str(error)) from error
         return self._dynamic.call
+
+    def _stop_dynamic(self) -> None:
+        dynamic, self._dynamic = self._dynamic, None
+        if dynamic is not None:
+            dynamic.close()
 
     def _is_alive(self, package: str, project: str) -> bool:
         if package != DYNAMIC:
@@ -169,6 +177,8 @@ class _DynamicHost:
         except grpc.RpcError as error:
             if error.code() is grpc.StatusCode.UNIMPLEMENTED:
                 raise NotImplementedByProvider(error.details()) from error
+            if error.code() is grpc.StatusCode.UNAVAILABLE:
+                raise ProviderError(f"the dynamic provider's process ended. {self._child.tail()}") from error
             raise ProviderError(error.details()) from error
 
     def close(self) -> None:
