@@ -26,6 +26,19 @@ if TYPE_CHECKING:
 DOCS = Path(__file__).parent
 README = DOCS.parent / "README.md"
 
+_JSON = {
+    "ok": "Whether everything was done and holds; the exit code is 0 then.",
+    "engine": "`embedded` or `pulumi`; null when the input was refused.",
+    "resources": 'How many resources had which operation, such as `{"create": 17}`.',
+    "datasets": "`up` only: what each dataset became, with the keys below.",
+    "datasets[].name, .id, .type": "The dataset as Lightly has it.",
+    "datasets[].datasources": "`purpose`, `type` and `path` of each.",
+    "datasets[].permissions": "By purpose and operation: whether it was allowed when tried under the prefix.",
+    "datasets[].refused": "What must be refused: `purpose`, `operation`, `target`, and `held`, whether it was.",
+    "datasets[].verified": "Whether every operation was tried, and all went as it should.",
+    "changes": "`preview` only: `operation`, `type` and `name` of each resource.",
+    "failures": "`resource` (its URN, or empty) and `message` of each.",
+}
 _KEYS = {
     "`aws:region`": "The region of everything that names none. Default: `AWS_REGION` from the environment.",
     "`lightly-infra:datasets`": "The datasets, as a mapping of name to the fields below.",
@@ -107,7 +120,9 @@ def command_line() -> str:
     """The command line, as typer tells it."""
     typer = [sys.executable, "-m", "typer", "lightly_infra.cli", "utils", "docs", "--name", "lightly-infra"]
     told = subprocess.run(typer, check=True, capture_output=True, text=True).stdout  # noqa: S603 - our own words
-    return re.sub(r"\n{3,}", "\n\n", told).strip() + "\n"
+    told = re.sub(r"\n{3,}", "\n\n", told).strip()
+    keys = _table(("key", "meaning"), ((f"`{key}`", meaning) for key, meaning in _JSON.items()))
+    return f"{told}\n\n## `--json`\n\nOne document on standard output, also when the input is refused:\n\n{keys}\n"
 
 
 def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:

@@ -20,6 +20,7 @@ import typer
 from rich.console import Console
 
 from lightly_infra import __version__
+from lightly_infra.paths import check_s3_bucket
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,6 +36,9 @@ _EXIT_CODES = (
     "Exit codes: 0 everything holds; 1 something failed or does not hold; 2 the input cannot be used and nothing was "
     "touched; 130 interrupted."
 )
+
+# The document of a run that was refused has the same keys as any other.
+_REFUSAL: Final[dict[str, Any]] = {"ok": False, "engine": None, "resources": {}, "datasets": []}
 
 app = typer.Typer(
     help="Connects cloud storage to the Lightly platform.",
@@ -73,6 +77,16 @@ ConfigOption = Annotated[
     Path | None,
     typer.Option("--config", "-c", help="A Pulumi.<stack>.yaml anywhere, run with the program of lightly-infra."),
 ]
+EngineChoice = Annotated[
+    EngineOption, typer.Option("--engine", help="`auto` takes the Pulumi CLI where it is on PATH.")
+]
+BucketsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--bucket",
+        help="For a program of your own: NAME/PREFIX that it takes as given, filled with images. Repeatable.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 
 
@@ -88,24 +102,30 @@ def up(
     *,
     stack: StackOption = None,
     config: ConfigOption = None,
-    engine: Annotated[EngineOption, typer.Option(help="`auto` takes the Pulumi CLI where it is on PATH.")] = (
-        EngineOption.AUTO
-    ),
+    engine: EngineChoice = EngineOption.AUTO,
+    bucket: BucketsOption = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the sandbox running until Ctrl-C.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Deploy a stack into the sandbox, and show what was made and proved."""
     with _told(as_json=as_json) as tell, _sandbox(stack, config, engine, token=None, tell=tell) as (sandbox, program):
+        for given in bucket or []:
+            name, _, prefix = given.partition("/")
+            try:
+                sandbox.put_images(check_s3_bucket(name), prefix)
+            except ValueError as error:
+                tell.refuse(f"--bucket: {error}")
         with tell.progress("Deploying") as on_change:
             result = sandbox.up(program, on_change)
         report = sandbox.report(result)
         tell.failures(result.failures)
         tell.result(report.as_json(), report)
         if keep:
-            tell.note("The sandbox runs until Ctrl-C. To use it from another terminal:")
-            for name, value in sandbox.environment.items():
-                tell.note(f"  export {name}={value}")
-            threading.Event().wait()
+            with contextlib.suppress(KeyboardInterrupt):  # the way to end it
+                tell.note("The sandbox runs until Ctrl-C. To use it from another terminal:")
+                for name, value in sandbox.environment.items():
+                    tell.note(f"  export {name}={value}")
+                threading.Event().wait()
         if not report.ok:
             raise typer.Exit(FAILED)
 
@@ -115,9 +135,7 @@ def preview(
     *,
     stack: StackOption = None,
     config: ConfigOption = None,
-    engine: Annotated[EngineOption, typer.Option(help="`auto` takes the Pulumi CLI where it is on PATH.")] = (
-        EngineOption.AUTO
-    ),
+    engine: EngineChoice = EngineOption.AUTO,
     as_json: JsonOption = False,
 ) -> None:
     """Show what would be made, without a token."""
@@ -144,10 +162,15 @@ def lightly(
         from lightly_infra.sandbox.lightly import LightlyServer
 
         accepted = token or secrets.token_hex(20)
-        with LightlyServer(accepted, port=port) as server:
+        try:
+            server = LightlyServer(accepted, port=port).start()
+        except OSError as error:
+            tell.refuse(f"--port {port} cannot be listened on ({error.strerror}): choose another, or 0 for a free one")
+        with server:
             typer.echo(f"export LIGHTLY_SERVER_LOCATION={server.url}")
             if not token:  # one that was made here, for this run only
                 typer.echo(f"export LIGHTLY_TOKEN={accepted}")
+            tell.note("Clients show the token as the API wants it, in the query: ?token=…")
             tell.note("Emulated; without a cloud behind it, so verify answers that nothing is allowed. Ctrl-C ends it.")
             threading.Event().wait()
 
@@ -191,8 +214,7 @@ class _Teller:
     def refuse(self, message: str) -> NoReturn:
         """Says why nothing was done, and ends."""
         if self._as_json:
-            document = {"ok": False, "failures": [{"resource": "", "message": message}]}
-            typer.echo(json.dumps(document, indent=2))
+            typer.echo(json.dumps(_REFUSAL | {"failures": [{"resource": "", "message": message}]}, indent=2))
         self._error(message)
         raise typer.Exit(REFUSED)
 
@@ -243,19 +265,21 @@ def _sandbox(
     stack: str | None, config: Path | None, engine: EngineOption, *, token: str | None, tell: _Teller
 ) -> Iterator[tuple[Sandbox, Program]]:
     """A running sandbox and the program for it; everything wrong with the input is said before anything starts."""
+    from lightly_infra.clouds.aws import policy
     from lightly_infra.sandbox import project
     from lightly_infra.sandbox.environment import EngineMissing, Sandbox
     from lightly_infra.sandbox.seed import CannotSeed
+    from lightly_infra.sandbox.stackfile import ProjectError
     from lightly_infra.spec import SpecError
 
     try:
         if (stack is None) == (config is None):
             tell.refuse("give one of --stack NAME and --config FILE")
-        program = project.of_stack(stack, Path.cwd()) if stack else project.of_file(Path(str(config)))
-        project.datasets(program)
-        with Sandbox(engine=engine.value, token=token, on_log=tell.log) as sandbox:
+        program = project.of_stack(stack, Path.cwd()) if stack is not None else project.of_file(Path(str(config)))
+        account = project.settings(program).lightly_account_id or policy.LIGHTLY_ACCOUNT_ID
+        with Sandbox(engine=engine.value, token=token, lightly_account_id=account, on_log=tell.log) as sandbox:
             yield sandbox, program
-    except (project.ProjectError, EngineMissing, CannotSeed, SpecError) as error:
+    except (ProjectError, EngineMissing, CannotSeed, SpecError) as error:
         tell.refuse(str(error))
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Any, Final, NotRequired, TypedDict
 
 import pulumi
 
 from lightly_infra import provider
 from lightly_infra.component import Component
+from lightly_infra.lightly.models import ALL_SECRET_FIELDS
 from lightly_infra.permissions import Purpose
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from lightly_infra.clouds.interface import CloudDatasource
 
 APP_URL: Final = "https://app.lightly.ai/dataset/{}"
@@ -70,7 +73,8 @@ class Dataset(Component):
         if self.verified:
             verification: provider.VerificationArgs = {
                 "dataset_id": self.dataset_id,
-                "triggers": [change for source in sources for change in source.revision],
+                "triggers": [it for source in sources for it in (source.granted, *_plain(source.config))],
+                "secrets": [secret for source in sources for secret in source.secrets.values()],
             }
             if (deadline := args.get("verify_deadline")) is not None:
                 verification["deadline"] = deadline
@@ -82,3 +86,7 @@ class Dataset(Component):
                 resource=self,
             )
         self.register_outputs({"dataset_id": self.dataset_id, "url": self.url})
+
+
+def _plain(config: Mapping[str, pulumi.Input[Any]]) -> list[pulumi.Input[Any]]:
+    return [value for name, value in config.items() if name not in ALL_SECRET_FIELDS]

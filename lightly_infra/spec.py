@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections import Counter
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -19,16 +18,23 @@ from pydantic import (
     model_validator,
 )
 
-from lightly_infra import paths
+from lightly_infra import _agreements, paths
 from lightly_infra.clouds.aws import policy
 from lightly_infra.lightly import models
 from lightly_infra.lightly.models import DatasetType
-from lightly_infra.permissions import Purpose
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from pydantic_core import ErrorDetails
+
+
+# What AWS allows in a tag ("Tag naming limits and requirements" of its tagging guide).
+_MAX_TAG_KEY: Final = 128
+_MAX_TAG_VALUE: Final = 256
+
+_MAX_SHOWN: Final = 60
+"""Characters of a value that an error repeats."""
 
 
 class SpecError(ValueError):
@@ -40,16 +46,31 @@ class SpecError(ValueError):
 
 
 class _Spec(BaseModel):
-    """Knows no other keys than its fields, and never repeats a value in an error: it may be a secret."""
+    """Knows no other keys than its fields. Errors repeat a value, unless it may be a secret: see `_told`."""
 
+    # Pydantic itself repeats none: it does not know what is secret.
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, strict=True)
+
+
+# What has these addresses reaches S3 through another one, or through a VPC endpoint. Python's `is_private` is wider.
+_PRIVATE: Final = tuple(
+    ipaddress.ip_network(it) for it in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
+)
 
 
 def _source_ip(value: str) -> str:
     try:
-        return str(ipaddress.ip_network(value))
+        network = ipaddress.ip_network(value)
     except ValueError:
         raise ValueError(f"{value!r} is no address range; write it as CIDR, such as 203.0.113.0/24") from None
+    if network.prefixlen == 0:
+        raise ValueError(f"{value!r} is every address and restricts nothing; name your own ranges, or remove it")
+    if any(network[0] in it and network[-1] in it for it in _PRIVATE):
+        raise ValueError(
+            f"{value!r} is a private range, which S3 never sees: it sees the public address of your NAT; name that one "
+            "(VPC endpoints cannot be named here)"
+        )
+    return str(network)
 
 
 def _policy_arn(value: str) -> str:
@@ -58,12 +79,37 @@ def _policy_arn(value: str) -> str:
     return value
 
 
+def _share(value: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,37}", value):
+        raise ValueError(
+            f"{_shown(value)} is no name of a share; use at most 38 lower-case letters, digits and hyphens, first a "
+            "letter or a digit"
+        )
+    return value
+
+
+def _tags(tags: dict[str, str]) -> dict[str, str]:
+    for key, value in tags.items():
+        if key.lower().startswith("aws:"):
+            raise ValueError(f"{_shown(key)}: AWS keeps keys that start with 'aws:'; use another key")
+        if not 0 < len(key) <= _MAX_TAG_KEY:
+            raise ValueError(f"{_shown(key)}: AWS allows 1 to {_MAX_TAG_KEY} characters in a key; this has {len(key)}")
+        if len(value) > _MAX_TAG_VALUE:
+            raise ValueError(
+                f"{_shown(key)}: AWS allows {_MAX_TAG_VALUE} characters in a value; shorten {_shown(value)}, "
+                f"which has {len(value)}"
+            )
+    return tags
+
+
 Prefix = Annotated[str, AfterValidator(paths.normalise_prefix)]
 BucketName = Annotated[str, AfterValidator(paths.check_s3_bucket)]
 SourceIp = Annotated[str, AfterValidator(_source_ip)]
 PolicyArn = Annotated[str, AfterValidator(_policy_arn)]
 DatasetName = Annotated[str, AfterValidator(models.check_dataset_name)]
 DatasetId = Annotated[str, AfterValidator(models.check_dataset_id)]
+Share = Annotated[str, AfterValidator(_share)]
+Tags = Annotated[dict[str, str], AfterValidator(_tags)]
 
 
 class AccessSpec(_Spec):
@@ -72,7 +118,7 @@ class AccessSpec(_Spec):
     kind: Literal["delegated", "keys"] = Field(
         description="`delegated`: a role and an external id (recommended). `keys`: a user's access key."
     )
-    share: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,37}$")] | None = Field(
+    share: Share | None = Field(
         None, description="Datasources that name the same share get in with one and the same identity."
     )
     role_arn: models.RoleArn | None = Field(None, description="A role of your own, used as it is; needs `external_id`.")
@@ -104,6 +150,10 @@ class AccessLogsSpec(_Spec):
     prefix: str = Field("", description="What the logs' keys start with. Default: nothing.")
 
 
+# Regions by names of Lightly's API that AWS does not know.
+_UNKNOWN_TO_AWS: Final = ("us-gov-east", "us-gov-west")
+
+
 class S3Spec(_Spec):
     """A directory in an S3 bucket: one of yours (`bucket`), or one that is made (`create: true`)."""
 
@@ -115,13 +165,17 @@ class S3Spec(_Spec):
     prefix: Prefix = Field(description="The directory, such as `street-scenes/`; `''` for the whole bucket.")
     access: Annotated[AccessSpec, BeforeValidator(_spelled_out)]
     region: models.Region = Field(description="The bucket's region. Default: `aws:region`.")
-    kms_key_arn: models.KeyArn | None = Field(None, description="The key's ARN, not an alias. Default: SSE-S3.")
+    kms_key_arn: models.KeyArn | None = Field(
+        None,
+        description="The ARN, not an alias, of a key in the bucket's region. Default: SSE-S3. KMS grants may take up "
+        "to five minutes to work: raise the dataset's `verify_deadline` if verification gives up before.",
+    )
     allowed_source_ips: list[SourceIp] = Field(
-        default_factory=list, description="CIDR ranges S3 calls must come from; Lightly then cannot verify."
+        default_factory=list, description="Public CIDR ranges S3 calls must come from; Lightly then cannot verify."
     )
     versioning: bool = Field(default=False, description="Keep old versions of objects in a bucket that is made.")
     access_logs: AccessLogsSpec | None = Field(None, description="Log access to a bucket that is made.")
-    tags: dict[str, str] = Field(default_factory=dict, description="Tags of everything that is made.")
+    tags: Tags = Field(default_factory=dict, description="Tags of everything that is made.")
 
     @model_validator(mode="before")
     @classmethod
@@ -140,6 +194,16 @@ class S3Spec(_Spec):
                 f"access: Lightly cannot assume roles in {self.region} (partition {policy.partition(self.region)}); "
                 "use 'access: keys'"
             )
+        if self.kms_key_arn and (region := self.kms_key_arn.split(":")[3]) != self.region:
+            raise ValueError(
+                f"kms_key_arn: {self.kms_key_arn!r} is a key of {region!r}, but the bucket is in {self.region!r}; "
+                "S3 needs a key of the bucket's region"
+            )
+        if self.create and self.region in _UNKNOWN_TO_AWS:
+            raise ValueError(
+                f"create: no bucket can be made in {self.region!r}, as Lightly calls the region: AWS calls it "
+                f"'{self.region}-1'; make the bucket yourself and name it as 'bucket', without 'create'"
+            )
         if not self.create:
             if self.bucket is None:
                 raise ValueError("bucket is missing: name yours, or write 'create: true' to have one made")
@@ -150,18 +214,6 @@ class S3Spec(_Spec):
                         "or set it on the bucket yourself"
                     )
         return self
-
-    def policy_characters(self, purpose: Purpose) -> int:
-        """How long this datasource's policy is at most: a generated bucket name counts as the longest possible."""
-        bucket = self.bucket or "x" * paths.MAX_BUCKET_CHARACTERS
-        document = policy.access_policy(
-            purpose=purpose,
-            bucket_arn=f"arn:{policy.partition(self.region)}:s3:::{bucket}",
-            prefix=self.prefix,
-            kms_key_arn=self.kms_key_arn,
-            allowed_source_ips=self.allowed_source_ips,
-        )
-        return len(policy.to_json(document))
 
 
 # Clouds that Lightly knows and this version does not: named, so that the message can say so.
@@ -191,7 +243,7 @@ def _dataset_type(value: object) -> object:
         return DatasetType(value)
     if value is None:
         return None
-    raise ValueError(f"{value!r} is no dataset type; use one of {', '.join(DatasetType)}")
+    raise ValueError(f"{_shown(value)} is no dataset type; use one of {', '.join(DatasetType)}")
 
 
 class DatasetSpec(_Spec):
@@ -211,7 +263,7 @@ class DatasetSpec(_Spec):
         default="keep",
         description="What happens to what was made here when it leaves the YAML: `keep` (default) or `delete`.",
     )
-    verify_deadline: Annotated[float, Field(gt=0, strict=False)] | None = Field(
+    verify_deadline: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
         None, description="Seconds to wait for permissions to take effect. Default: 120."
     )
     input: CloudSpec
@@ -241,69 +293,9 @@ class _Stack(_Spec):
     datasets: dict[str, DatasetSpec]
 
     @model_validator(mode="after")
-    def _names_differ(self) -> Self:
-        by_slug: dict[str, str] = {}
-        by_name: dict[str, str] = {}
-        by_id: dict[str, str] = {}
-        for key, spec in self.datasets.items():
-            if not paths.slug(key):
-                raise ValueError(f"{key!r}: a dataset's key needs a letter or a digit")
-            if spec.name is None and spec.id is None:
-                models.check_dataset_name(key)
-            if (other := by_slug.setdefault(paths.slug(key), key)) != key:
-                raise ValueError(f"{key!r} and {other!r} would name cloud resources alike; change one")
-            name = spec.name or (key if spec.id is None else None)
-            if name is not None and (other := by_name.setdefault(name, key)) != key:
-                raise ValueError(f"{key!r} and {other!r} are both called {name!r} at Lightly; change one name")
-            if spec.id is not None and (other := by_id.setdefault(spec.id, key)) != key:
-                raise ValueError(f"{key!r} and {other!r} are both dataset {spec.id}; remove one")
+    def _agrees(self) -> Self:
+        _agreements.check(self.datasets)
         return self
-
-    @model_validator(mode="after")
-    def _shared_things_agree(self) -> Self:
-        shares: dict[str, tuple[str, AccessSpec]] = {}
-        buckets: dict[str, tuple[str, object]] = {}
-        regions: dict[str, tuple[str, str]] = {}
-        # What is made first: whoever else uses it must agree with it.
-        for where, s3, on_destroy in sorted(self._datasources(), key=lambda it: not it[1].create):
-            if s3.access.share is not None:
-                first, access = shares.setdefault(s3.access.share, (where, s3.access))
-                if access != s3.access:
-                    raise ValueError(f"{where}.access: share {s3.access.share!r} is another one in {first}.access")
-            if s3.bucket is None:
-                continue
-            if s3.create:
-                made = (s3.kms_key_arn, s3.versioning, s3.access_logs, on_destroy)
-                first, other = buckets.setdefault(s3.bucket, (where, made))
-                if other != made:
-                    raise ValueError(f"{where}: bucket {s3.bucket!r} is made in another way by {first}")
-            first, region = regions.setdefault(s3.bucket, (where, s3.region))
-            if region != s3.region:
-                raise ValueError(
-                    f"{where}.region: {s3.region!r}, but for {first} the bucket {s3.bucket!r} is in {region!r}; "
-                    "a bucket is in one region"
-                )
-        return self
-
-    @model_validator(mode="after")
-    def _policies_fit_into_iam(self) -> Self:
-        used: Counter[str] = Counter()
-        for key, spec in self.datasets.items():
-            for purpose, s3 in ((Purpose.INPUT, spec.input.s3), (Purpose.LIGHTLY, spec.lightly.s3)):
-                where = f"{key}.{purpose.lower()}.s3"
-                used[s3.access.share or where] += s3.policy_characters(purpose)
-                limit = policy.INLINE_POLICY_CHARACTERS[s3.access.kind]
-                if s3.access.role_arn is None and used[s3.access.share or where] > limit:
-                    raise ValueError(
-                        f"{where}.access: with this datasource the policies of one identity pass IAM's {limit} "
-                        "characters; let it get in by a share of its own"
-                    )
-        return self
-
-    def _datasources(self) -> Iterator[tuple[str, S3Spec, str]]:
-        for key, spec in self.datasets.items():
-            yield f"{key}.input.s3", spec.input.s3, spec.on_destroy
-            yield f"{key}.lightly.s3", spec.lightly.s3, spec.on_destroy
 
 
 def parse(datasets: object, *, default_region: str | None = None) -> dict[str, DatasetSpec]:
@@ -347,23 +339,46 @@ def _problems(error: ValidationError) -> Iterator[str]:
         yield f"{path or 'lightly-infra:datasets'}: {_told(detail)}"
 
 
+# What to write instead, by the kind of pydantic's error.
+_REMEDIES: Final = {
+    "bool_type": "write true or false",
+    "dict_type": "write a mapping, each key on a line of its own",
+    "finite_number": "write a number",
+    "float_type": "write a number",
+    "greater_than": "write a number greater than {gt:g}",
+    "list_type": "write a list, such as [one, two]",
+    "literal_error": "use {expected}",
+    "model_type": "write a mapping, each key on a line of its own",
+    "string_type": "write text, in quotes where it looks like something else",
+}
+
+
 def _told(detail: ErrorDetails) -> str:
     match detail["type"]:
-        case "extra_forbidden":
+        case "extra_forbidden":  # without the value: a slip in `external_id` makes a secret's key unknown
             key, known = str(detail["loc"][-1]), _known_keys(detail["loc"][1:-1])
             near = get_close_matches(key, known, n=1, cutoff=0.5)
             hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
             return f"unknown key; {hint}"
         case "missing":
             return "missing; add it"
-        case "value_error":
+        case "value_error":  # our own words
             return str(detail["ctx"]["error"])
-        case "literal_error":
-            return f"{detail['input']!r}: use {detail['ctx']['expected']}"
-        case "model_type" | "dict_type":
-            return "write a mapping, each key on a line of its own"
-        case _:  # without the value, which may be a secret
-            return detail["msg"][0].lower() + detail["msg"][1:]
+        case kind:
+            remedy = _REMEDIES.get(kind, "{msg}").format(msg=detail["msg"], **detail.get("ctx", {}))
+            return remedy if "external_id" in detail["loc"] else f"{_shown(detail['input'])}: {remedy}"
+
+
+def _shown(value: object) -> str:
+    """The value for a message, shortened. Of lists and mappings only their kind is told: a secret may be in them."""
+    match value:
+        case None:
+            return "empty"
+        case str() | int() | float():
+            shown = repr(value)
+            return shown if len(shown) <= _MAX_SHOWN else f"{shown[: _MAX_SHOWN - 1]}…"
+        case _:
+            return "a mapping" if isinstance(value, dict) else f"a {type(value).__name__}"
 
 
 def _known_keys(path: tuple[int | str, ...]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final
 
 import pulumi
@@ -19,7 +20,7 @@ from lightly_infra.provider import DatasetResourceArgs
 from lightly_infra.provider.session import TOKEN_CONFIG_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from lightly_infra.clouds.aws.access import Access
     from lightly_infra.clouds.aws.storage import Bucket
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 DATASETS_KEY: Final = "lightly-infra:datasets"
 LIGHTLY_ACCOUNT_KEY: Final = "lightly-infra:lightly_account_id"
+
+_OURS: Final = "lightly-infra:"
+_KEYS: Final = (DATASETS_KEY, LIGHTLY_ACCOUNT_KEY, TOKEN_CONFIG_KEY)
 
 
 @dataclass(frozen=True)
@@ -40,26 +44,45 @@ class Settings:
     """The AWS account that Lightly comes from, where it is not the usual one."""
 
     @classmethod
-    def from_config(cls) -> Settings:
-        """Reads the running stack's config, and `AWS_REGION` where `aws:region` is not set.
+    def read(cls, config: Mapping[str, str], *, secret_keys: Collection[str] = ()) -> Settings:
+        """Reads a stack's config, and `AWS_REGION` from the environment where `aws:region` is not set.
+
+        Args:
+            config: by key in full, such as `aws:region`; values as programs get them, objects as JSON.
+            secret_keys: the keys whose values are encrypted.
 
         Raises:
             SpecError: with a line for each problem.
         """
-        raw = runtime_config.get_config(DATASETS_KEY)
+        problems = [_unknown(key) for key in config if key.startswith(_OURS) and key not in _KEYS]
+        if TOKEN_CONFIG_KEY in config and TOKEN_CONFIG_KEY not in secret_keys:
+            problems.append(
+                f"{TOKEN_CONFIG_KEY}: stands in clear; set it with `pulumi config set --secret {TOKEN_CONFIG_KEY}`, "
+                "or better LIGHTLY_TOKEN in the environment, and have the token replaced"
+            )
+        if problems:
+            raise spec.SpecError(problems)
         try:
-            datasets = json.loads(raw) if raw else None
+            datasets = json.loads(config.get(DATASETS_KEY, "null"))
         except json.JSONDecodeError:
             raise spec.SpecError([f"{DATASETS_KEY}: not a mapping; write it as YAML under 'config:'"]) from None
-        region = (
-            runtime_config.get_config("aws:region")
-            or os.environ.get("AWS_REGION")
-            or os.environ.get("AWS_DEFAULT_REGION")
-        )
+        region = config.get("aws:region") or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
         return cls(
             datasets=spec.parse(datasets, default_region=region),
-            lightly_account_id=spec.parse_account_id(runtime_config.get_config(LIGHTLY_ACCOUNT_KEY)),
+            lightly_account_id=spec.parse_account_id(config.get(LIGHTLY_ACCOUNT_KEY)),
         )
+
+    @classmethod
+    def of_stack(cls) -> Settings:
+        """The running stack's. Raises SpecError as `read` does."""
+        config = runtime_config.get_config_env() | runtime_config.CONFIG.get()
+        return cls.read(config, secret_keys={key for key in config if runtime_config.is_config_secret(key)})
+
+
+def _unknown(key: str) -> str:
+    near = get_close_matches(key, _KEYS, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(_KEYS)}"
+    return f"{key}: unknown key; {hint}"
 
 
 def main() -> None:
@@ -69,7 +92,7 @@ def main() -> None:
         pulumi.RunError: the config is wrong or the token missing; nothing has been touched by then.
     """
     try:
-        settings = Settings.from_config()
+        settings = Settings.of_stack()
     except spec.SpecError as error:
         lines = "".join(f"\n  {problem}" for problem in error.problems)
         raise pulumi.RunError(f"the config of stack {pulumi.get_stack()!r} does not hold:{lines}") from None

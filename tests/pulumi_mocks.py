@@ -58,6 +58,8 @@ class Recorded:
     """URNs, of what its inputs come from too."""
     protect: bool
     retain_on_delete: bool
+    deleted_with: str
+    """URN of what takes it along when it is deleted; empty for nothing."""
     secret_outputs: frozenset[str]
     provider: str
     """`<urn>::<id>` of an explicit provider; empty for the default one."""
@@ -222,6 +224,7 @@ class _Monitor(mocks.MockMonitor):
             depends_on=frozenset(request.dependencies),
             protect=request.protect,
             retain_on_delete=request.retainOnDelete,
+            deleted_with=request.deletedWith,
             secret_outputs=frozenset(request.additionalSecretOutputs),
             provider=request.provider,
         )

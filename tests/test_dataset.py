@@ -13,7 +13,17 @@ from lightly_infra.clouds import aws
 from lightly_infra.lightly import models
 from lightly_infra.lightly.operations import VERIFY_DEADLINE
 from lightly_infra.permissions import Purpose
-from tests.pulumi_mocks import DATASET_ID, MINTED_EXTERNAL_ID, SECRET_ACCESS_KEY, Recording, Secret, in_the_open, run
+from tests.pulumi_mocks import (
+    ACCOUNT,
+    DATASET_ID,
+    MINTED_EXTERNAL_ID,
+    SECRET_ACCESS_KEY,
+    Recording,
+    Secret,
+    in_the_open,
+    run,
+    secret_values,
+)
 
 DATASOURCE = "pulumi-python:dynamic/lightly:Datasource"
 VERIFICATION = "pulumi-python:dynamic/lightly:Verification"
@@ -93,10 +103,18 @@ def test_verification_comes_last(deployed: Recording) -> None:
 
 
 def test_verification_is_renewed_by_changed_permissions_and_credentials(deployed: Recording) -> None:
-    triggers = deployed.one(VERIFICATION).inputs["triggers"]
-    assert isinstance(triggers, Secret)
-    assert {MINTED_EXTERNAL_ID, SECRET_ACCESS_KEY, "s3://acme-raw/a/"} <= set(triggers.value)
-    assert sum('"Statement"' in it for it in triggers.value) == 2
+    inputs = deployed.one(VERIFICATION).inputs
+    assert inputs["triggers"] == [
+        deployed.one("RolePolicy").inputs["policy"],
+        *("S3DelegatedAccess", f"arn:aws:iam::{ACCOUNT}:role/input-0a1b2c3", "s3://acme-raw/a/", "eu-central-1"),
+        deployed.one("UserPolicy").inputs["policy"],
+        *("S3", "AKIAEXAMPLE", "s3://lightly-0a1b2c3/b/", "eu-central-1"),
+    ]
+    assert inputs["secrets"] == Secret([MINTED_EXTERNAL_ID, SECRET_ACCESS_KEY])
+
+
+def test_what_renews_a_verification_is_shown_by_a_preview_but_for_its_secrets(deployed: Recording) -> None:
+    assert list(secret_values(deployed.one(VERIFICATION).inputs["triggers"])) == []
 
 
 def test_verification_waits_for_as_long_as_it_is_told_to(deployed: Recording) -> None:
@@ -181,8 +199,8 @@ def test_every_secret_of_every_kind_of_datasource_is_secret_in_state(deployed: R
         assert secret <= it.secret_outputs
 
 
-def test_the_triggers_of_a_verification_are_secret_in_state(deployed: Recording) -> None:
-    assert "triggers" in deployed.one(VERIFICATION).secret_outputs
+def test_the_secrets_of_a_verification_and_nothing_else_of_it_are_secret_in_state(deployed: Recording) -> None:
+    assert deployed.one(VERIFICATION).secret_outputs == {"secrets"}
 
 
 @pytest.mark.parametrize("name", sorted(models.ALL_SECRET_FIELDS))

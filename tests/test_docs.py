@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -78,16 +79,8 @@ def test_the_fixture_of_the_readme_works_in_a_users_own_tests(tmp_path: Path) ->
     snippet = next(it for it in snippets("python") if "pytest_plugins" in it)
     plugins, test = snippet.split("\n\n", 1)
     (tmp_path / "conftest.py").write_text(plugins, encoding="utf-8")
-    config = yaml.safe_load(snippets("yaml")[0])["config"]
-    program = (
-        "import json\n"
-        "from lightly_infra.sandbox.engine.interface import Program\n"
-        "from lightly_infra.stack import main\n"
-        f"config = {config!r}\n"
-        "config = {key: it if isinstance(it, str) else json.dumps(it) for key, it in config.items()}\n"
-        "program = Program(main, 'mine', 'test', config)\n"
-    )
-    (tmp_path / "test_mine.py").write_text(program + test, encoding="utf-8")
+    (tmp_path / "test_mine.py").write_text(test, encoding="utf-8")
+    shutil.copytree(ROOT / "stacks", tmp_path / "stacks")
 
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)],

@@ -174,7 +174,7 @@ def test_a_bucket_that_one_dataset_makes_may_be_used_by_another() -> None:
         # neither or two clouds
         ("input", {}, "street-scenes.input: no cloud: say where the data is, such as 's3: {bucket: …"),
         ("input", None, "street-scenes.input: no cloud: say where the data is"),
-        ("input", "s3://acme-raw/", "street-scenes.input: write a mapping"),
+        ("input", "s3://acme-raw/", "street-scenes.input: 's3://acme-raw/': write a mapping"),
         ("input.gcs", {}, "street-scenes.input: two clouds (s3, gcs): a datasource is in one; keep one"),
         ("input", {"azure": {}, "obs": {}}, "street-scenes.input: two clouds (azure, obs)"),
         ("input", {"gcs": {"bucket": "acme"}}, "street-scenes.input: gcs: this version connects s3 only"),
@@ -185,7 +185,11 @@ def test_a_bucket_that_one_dataset_makes_may_be_used_by_another() -> None:
         ("type", 1, "street-scenes.type: 1 is no dataset type"),
         ("id", "123", "street-scenes.id: dataset id '123': an id is 24 characters of 0-9 and a-f"),
         ("on_destroy", "forget", "street-scenes.on_destroy: 'forget': use 'keep' or 'delete'"),
-        ("verify_deadline", 0, "street-scenes.verify_deadline: input should be greater than 0"),
+        ("verify_deadline", 0, "street-scenes.verify_deadline: 0: write a number greater than 0"),
+        ("verify_deadline", -1, "street-scenes.verify_deadline: -1: write a number greater than 0"),
+        ("verify_deadline", "soon", "street-scenes.verify_deadline: 'soon': write a number"),
+        ("verify_deadline", True, "street-scenes.verify_deadline: True: write a number"),
+        ("verify_deadline", float("inf"), "street-scenes.verify_deadline: inf: write a number"),
         # region
         (
             "input.s3.region",
@@ -204,7 +208,7 @@ def test_a_bucket_that_one_dataset_makes_may_be_used_by_another() -> None:
         ("input.s3.prefix", "raw/*", "street-scenes.input.s3.prefix: 'raw/*' holds '*'"),
         # access
         ("input.s3.access", "password", "street-scenes.input.s3.access.kind: 'password': use 'delegated' or 'keys'"),
-        ("input.s3.access", None, "street-scenes.input.s3.access: write a mapping"),
+        ("input.s3.access", None, "street-scenes.input.s3.access: empty: write a mapping"),
         (
             "input.s3.access",
             {"kind": "delegated", "role_arn": "arn:aws-cn:iam::123456789012:role/x", "external_id": CANARY},
@@ -230,7 +234,12 @@ def test_a_bucket_that_one_dataset_makes_may_be_used_by_another() -> None:
             {"kind": "keys", "permissions_boundary": "boundary"},
             "street-scenes.input.s3.access.permissions_boundary: 'boundary' is no policy's ARN; it looks like arn:",
         ),
-        ("input.s3.access", {"kind": "keys", "share": "A B"}, "street-scenes.input.s3.access.share: string should"),
+        (
+            "input.s3.access",
+            {"kind": "keys", "share": "A_B"},
+            "street-scenes.input.s3.access.share: 'A_B' is no name of a share; use at most 38 lower-case letters,",
+        ),
+        ("input.s3.access", {"kind": "keys", "share": "acme\n"}, "access.share: 'acme\\n' is no name of a share"),
         # KMS
         (
             "input.s3.kms_key_arn",
@@ -243,18 +252,110 @@ def test_a_bucket_that_one_dataset_makes_may_be_used_by_another() -> None:
             "is an alias; give the key's ARN",
         ),
         ("input.s3.kms_key_arn", "1234", "street-scenes.input.s3.kms_key_arn: '1234' is no key ARN"),
+        (
+            "input.s3.kms_key_arn",
+            KEY.replace("eu-central-1", "us-east-1"),
+            "34cd-56ef-1234567890ab' is a key of 'us-east-1', but the bucket is in 'eu-central-1'; S3 needs a key",
+        ),
         # what is not for a bucket of the user's own
         ("input.s3.versioning", True, "street-scenes.input.s3: versioning is for buckets that are made here; yours"),
         ("input.s3.access_logs", {"bucket": "acme-logs"}, "street-scenes.input.s3: access_logs is for buckets"),
         # other values
         ("input.s3.allowed_source_ips", ["here"], "allowed_source_ips.0: 'here' is no address range; write it as CIDR"),
         ("input.s3.allowed_source_ips", ["10.0.0.1/8"], "'10.0.0.1/8' is no address range"),
-        ("input.s3.create", "yes", "street-scenes.input.s3.create: input should be a valid boolean"),
-        ("input.s3.tags", ["a"], "street-scenes.input.s3.tags: write a mapping"),
+        ("input.s3.allowed_source_ips", "here", "allowed_source_ips: 'here': write a list, such as [one, two]"),
+        ("input.s3.allowed_source_ips", [7], "allowed_source_ips.0: 7: write text, in quotes where it looks like"),
+        ("input.s3.create", "yes", "street-scenes.input.s3.create: 'yes': write true or false"),
+        ("adopt", "yes", "street-scenes.adopt: 'yes': write true or false"),
+        ("input.s3.prefix", 5, "street-scenes.input.s3.prefix: 5: write text, in quotes where it looks like something"),
+        ("input.s3.prefix", None, "street-scenes.input.s3.prefix: empty: write text"),
+        ("input.s3.tags", ["a"], "street-scenes.input.s3.tags: a list: write a mapping"),
+        ("input.s3.tags", {"a": 1}, "street-scenes.input.s3.tags.a: 1: write text, in quotes where it looks like"),
+        ("type", {"a": 1}, "street-scenes.type: a mapping is no dataset type; use one of Images"),
+        (
+            "input.s3.access",
+            {"kind": ["keys"]},
+            "street-scenes.input.s3.access.kind: a list: use 'delegated' or 'keys'",
+        ),
+        # tags against AWS's rules
+        (
+            "input.s3.tags",
+            {"aws:team": "a"},
+            "tags: 'aws:team': AWS keeps keys that start with 'aws:'; use another key",
+        ),
+        ("input.s3.tags", {"AWS:team": "a"}, "tags: 'AWS:team': AWS keeps keys that start with 'aws:'"),
+        ("input.s3.tags", {"": "a"}, "tags: '': AWS allows 1 to 128 characters in a key; this has 0"),
+        ("input.s3.tags", {"k" * 129: "a"}, "kkk…: AWS allows 1 to 128 characters in a key; this has 129"),
+        ("input.s3.tags", {"team": "v" * 257}, "'team': AWS allows 256 characters in a value; shorten 'vvv"),
     ],
 )
 def test_a_bad_value_is_told_where_it_is_and_what_to_do(path: str, value: object, said: str) -> None:
     assert said in problem(changed(path, value))
+
+
+def test_a_long_value_is_shortened() -> None:
+    said = problem(changed("on_destroy", "x" * 1000))
+    assert said == f"street-scenes.on_destroy: '{'x' * 58}…: use 'keep' or 'delete'"
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("input.s3.access", [CANARY]),
+        ("input.s3.access", [{"kind": "delegated", "external_id": CANARY}]),
+        ("input.s3.access", {"kind": {"external_id": CANARY}}),
+        ("input.s3.access", {"kind": "keys", "secret_access_key": CANARY}),
+        ("input.s3.prefix", {"external_id": CANARY}),
+        ("type", [CANARY]),
+        ("input", [{"s3": {"access": {"external_id": CANARY}}}]),
+    ],
+)
+def test_what_may_hold_a_secret_is_told_without_it(path: str, value: object) -> None:
+    assert "canary" not in problem(changed(path, value))
+
+
+@pytest.mark.parametrize("range_", ["0.0.0.0/0", "::/0"])
+def test_a_source_range_that_is_every_address_is_refused(range_: str) -> None:
+    said = problem(changed("input.s3.allowed_source_ips", [range_]))
+    assert f"allowed_source_ips.0: '{range_}' is every address and restricts nothing; name your own ranges" in said
+
+
+@pytest.mark.parametrize(
+    "range_", ["10.0.0.0/8", "10.1.2.3", "172.16.0.0/12", "172.31.255.0/24", "192.168.1.0/24", "fc00::/7", "fd12::/48"]
+)
+def test_a_private_source_range_is_refused(range_: str) -> None:
+    said = problem(changed("input.s3.allowed_source_ips", ["203.0.113.0/24", range_]))
+    assert f"allowed_source_ips.1: '{range_}' is a private range, which S3 never sees" in said
+
+
+@pytest.mark.parametrize(
+    "range_", ["203.0.113.0/24", "198.51.100.7/32", "172.15.0.0/16", "172.32.0.0/16", "11.0.0.0/8", "2001:db8::/32"]
+)
+def test_other_source_ranges_are_accepted(range_: str) -> None:
+    (dataset,) = parse(changed("input.s3.allowed_source_ips", [range_])).values()
+    assert dataset.input.s3.allowed_source_ips == [range_]
+
+
+def test_tags_may_be_as_long_as_aws_allows() -> None:
+    tags = {"k" * 128: "v" * 256, "team-aws:": ""}
+    (dataset,) = parse(changed("lightly.s3.tags", tags)).values()
+    assert dataset.lightly.s3.tags == tags
+
+
+def test_a_key_of_the_buckets_own_region_is_accepted_whatever_the_stacks() -> None:
+    key = KEY.replace("eu-central-1", "us-east-1")
+    (dataset,) = parse(changed("input.s3.kms_key_arn", key, also={"input.s3.region": "us-east-1"})).values()
+    assert dataset.input.s3.kms_key_arn == key
+
+
+@pytest.mark.parametrize("region", ["us-gov-east", "us-gov-west"])
+def test_no_bucket_is_made_in_a_region_that_aws_calls_otherwise(region: str) -> None:
+    bucket = {"prefix": "lightly/", "access": "keys", "region": region}
+    assert problem(changed("lightly.s3", {**bucket, "create": True})) == (
+        f"street-scenes.lightly.s3: create: no bucket can be made in '{region}', as Lightly calls the region: AWS "
+        f"calls it '{region}-1'; make the bucket yourself and name it as 'bucket', without 'create'"
+    )
+    assert parse(changed("lightly.s3", {**bucket, "bucket": "acme-lightly"}))
 
 
 @pytest.mark.parametrize("missing", ["input", "lightly"])
@@ -418,6 +519,74 @@ def test_a_bucket_is_in_one_region() -> None:
     )
 
 
+def in_one_bucket(purpose: str, prefix: str, other_purpose: str, other_prefix: str) -> dict[str, Any]:
+    """Two datasets, of which one datasource each is in `acme-shared`, and all else in buckets of its own."""
+    datasets = two(input__s3__bucket="acme-night")
+    for key, of, directory in (("street-scenes", purpose, prefix), ("night-drives", other_purpose, other_prefix)):
+        datasets[key][of]["s3"] = {"bucket": "acme-shared", "prefix": directory, "access": "delegated"}
+    return datasets
+
+
+@pytest.mark.parametrize(("target", "source"), [("raw/", "raw/"), ("raw/lightly/", "raw/"), ("lightly/", "")])
+def test_what_lightly_writes_for_one_dataset_is_not_the_input_of_another(target: str, source: str) -> None:
+    said = (
+        f"street-scenes.lightly.s3.prefix: {target!r} lies in night-drives.input.s3.prefix {source!r} of the same "
+        "bucket: what Lightly writes would come in as Input; put it beside"
+    )
+    datasets = in_one_bucket("lightly", target, "input", source)
+    assert problem(datasets) == f"lightly-infra:datasets: {said}"
+    assert problem(dict(reversed(datasets.items()))) == f"lightly-infra:datasets: {said}"
+
+
+@pytest.mark.parametrize("source", ["lightly/crops/", "lightly-raw/", "raw/"])
+def test_the_crops_of_one_dataset_may_be_the_input_of_another(source: str) -> None:
+    assert len(parse(in_one_bucket("lightly", "lightly/", "input", source))) == 2
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "inner"), [("a/", "a/", "a/"), ("a/", "a/b/", "a/b/"), ("a/b/", "a/", "a/b/"), ("", "a/", "a/")]
+)
+def test_two_datasets_do_not_overwrite_each_other(one: str, other: str, inner: str) -> None:
+    said = problem(in_one_bucket("lightly", one, "lightly", other))
+    assert f"lightly.s3.prefix: {inner!r} lies in " in said
+    assert said.endswith("the datasets would overwrite each other's files; give each a directory of its own")
+
+
+@pytest.mark.parametrize(("one", "other"), [("a/", "b/"), ("a/", "ab/"), ("a/b/", "a/c/")])
+def test_two_datasets_may_write_side_by_side(one: str, other: str) -> None:
+    assert len(parse(in_one_bucket("lightly", one, "lightly", other))) == 2
+
+
+def test_two_datasets_may_read_the_same_input() -> None:
+    assert len(parse(in_one_bucket("input", "raw/", "input", "raw/"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("logs", "user"),
+    [("acme-lightly", "night-drives.lightly.s3"), ("acme-night", "night-drives.input.s3")],
+)
+def test_access_logs_go_to_no_bucket_that_the_stack_uses(logs: str, user: str) -> None:
+    datasets = two(
+        input__s3__bucket="acme-night", lightly__s3__bucket="acme-lightly", lightly__s3__access_logs={"bucket": logs}
+    )
+    assert problem(datasets) == (
+        f"lightly-infra:datasets: night-drives.lightly.s3.access_logs.bucket: {logs!r} is the bucket of {user}, where "
+        "logs would be logged again or come in as Input; name a bucket that only takes logs"
+    )
+
+
+def test_a_role_of_yours_has_one_external_id_which_is_not_shown() -> None:
+    access = {"kind": "delegated", "role_arn": ROLE, "external_id": CANARY}
+    datasets = two(input__s3__access={**access, "external_id": f"{CANARY}-other"})
+    datasets["street-scenes"]["input"]["s3"]["access"] = access
+    assert problem(datasets) == (
+        f"lightly-infra:datasets: night-drives.input.s3.access.external_id: role '{ROLE}' has another one in "
+        "street-scenes.input.s3.access; give both the one that the role's trust policy asks for"
+    )
+    datasets["night-drives"]["input"]["s3"]["access"] = access
+    assert len(parse(datasets)) == 2
+
+
 def test_every_problem_is_told_at_once() -> None:
     datasets = changed("input.s3.prefix", "/raw", also={"lightly.s3.region": "mars", "typo": 1})
     assert len(problems(datasets)) == 3
@@ -482,6 +651,7 @@ def test_anything_at_any_place_of_a_good_stack_is_parsed_or_refused(path: str, v
     if error is not None:
         assert error.problems
         assert all(": " in it for it in error.problems)
+        assert not any("nput should" in it or "nable to" in it for it in error.problems), "pydantic's own words"
 
 
 def datasets_sharing(kind: str, count: int) -> dict[str, object]:

@@ -58,7 +58,7 @@ def up(
 ) -> Recording:
     given = {"lightly-infra:datasets": json.dumps(datasets)} | ({"aws:region": region} if region else {})
     given |= {f"lightly-infra:{name}": value for name, value in config.items()}
-    return run(stack.main, preview=preview, config=given)
+    return run(stack.main, preview=preview, config=given, secret_keys=["lightly-infra:token"])
 
 
 def example(**of_the_dataset: Any) -> dict[str, Any]:
@@ -159,15 +159,19 @@ def test_everything_we_make_is_tagged() -> None:
 
 
 def test_a_bucket_goes_with_a_dataset_that_goes() -> None:
-    kept, gone = (up(example(on_destroy=it)).of("aws:s3/") for it in ("keep", "delete"))
-    assert {it.retain_on_delete for it in kept} == {True}
-    assert {it.retain_on_delete for it in gone} == {False}
+    kept, gone = (up(example(on_destroy=it)) for it in ("keep", "delete"))
+    assert kept.one("aws:s3/bucket:Bucket").retain_on_delete
+    assert not gone.one("aws:s3/bucket:Bucket").retain_on_delete
+    for recording in (kept, gone):
+        bucket = recording.one("aws:s3/bucket:Bucket")
+        guards = [it for it in recording.of("aws:s3/") if it is not bucket and "BucketObject" not in it.type]
+        assert {it.deleted_with for it in guards} == {bucket.urn}, "what guards it goes with it, never before it"
 
 
 def test_what_the_yaml_says_of_a_bucket_and_an_access_reaches_them() -> None:
     recording = up(
         example(
-            lightly__s3__kms_key_arn=KEY,
+            lightly__s3__kms_key_arn=(key := KEY.replace("eu-central-1", "us-east-1")),
             lightly__s3__versioning=True,
             lightly__s3__access_logs={"bucket": "acme-logs", "prefix": "s3/"},
             lightly__s3__region="us-east-1",
@@ -185,7 +189,7 @@ def test_what_the_yaml_says_of_a_bucket_and_an_access_reaches_them() -> None:
     assert role["permissionsBoundary"] == BOUNDARY
     assert "111122223333" in role["assumeRolePolicy"].value
     assert CANARY in role["assumeRolePolicy"].value
-    assert recording.one("kms/grant").inputs["keyId"] == KEY
+    assert recording.one("kms/grant").inputs["keyId"] == key
 
 
 def test_a_role_of_yours_is_used_as_it_is() -> None:
@@ -266,8 +270,10 @@ def test_a_bucket_stays_the_same_resource_when_datasets_come_and_go() -> None:
     assert bucket("aaa", "bbb") == bucket("bbb", "aaa") == bucket("bbb") == bucket("aaa")
 
 
-def test_a_dataset_may_read_from_a_bucket_that_another_one_makes() -> None:
-    datasets = {**shared_bucket("street-scenes"), "later": example(input__s3__bucket="acme-lightly")["street-scenes"]}
+@pytest.mark.parametrize("prefix", ["raw/", "street-scenes/crops/"], ids=["beside", "inside the Lightly prefix"])
+def test_a_dataset_may_read_from_a_bucket_that_another_one_makes(prefix: str) -> None:
+    later = example(input__s3__bucket="acme-lightly", input__s3__prefix=prefix)["street-scenes"]
+    datasets = {**shared_bucket("street-scenes"), "later": later}
     recording = up(dict(reversed(datasets.items())))
     bucket = recording.one("aws:s3/bucket:Bucket", "acme-lightly-bucket")
     assert bucket.urn in recording.waits_for(recording.one("RolePolicy", "lightly-later-input"))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from lightly_infra.component import Component
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     import pulumi
 
@@ -32,8 +32,8 @@ class CloudDatasource(Component):
     secrets: Mapping[str, pulumi.Output[str]]
     """The secrets Lightly was given; each one is marked."""
 
-    revision: Sequence[pulumi.Input[Any]]
-    """Whatever makes the permissions worth proving anew when it changes; holds secrets."""
+    granted: pulumi.Output[str]
+    """What Lightly was granted, in the cloud's own words; when it changes, the permissions are proved anew."""
 
     verifiable: bool
     """Whether Lightly's own servers can reach the data; not when access is limited to source addresses."""

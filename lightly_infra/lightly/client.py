@@ -2,7 +2,7 @@
 
 What is repeated, and when: GET, PUT and DELETE on lost connections and on 429, 502, 503, 504, for doing them twice
 does no harm. POST creates, so it is repeated only when it can't have been carried out: no connection was made, or
-the answer was 429. A server's Retry-After is honoured up to a minute.
+the answer was 429. A server's Retry-After is honoured; if it asks for more than a minute, the call fails at once.
 
 Redirects are not followed: the token is in the query, so following one hands it to whomever the redirect names.
 The error says where it points.
@@ -16,7 +16,7 @@ import time
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeGuard, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -48,12 +48,10 @@ from lightly_infra.lightly.models import (
 from lightly_infra.lightly.redaction import one_line, redact
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from types import TracebackType
 
     from lightly_infra.permissions import Purpose
-
-DEFAULT_SERVER: Final = wire.DEFAULT_SERVER
 
 # Seconds. Reading is long since verify and create make the server ask the user's cloud.
 TIMEOUT: Final = httpx.Timeout(connect=10, write=30, read=90, pool=30)
@@ -81,7 +79,7 @@ class LightlyClient:
         self,
         token: str | SecretStr,
         *,
-        base_url: str = DEFAULT_SERVER,
+        base_url: str = wire.DEFAULT_SERVER,
         ca_certs: str | None = None,
         environment: Mapping[str, str] | None = None,
         timeout: httpx.Timeout = TIMEOUT,
@@ -130,7 +128,7 @@ class LightlyClient:
         values = os.environ if environment is None else environment
         return cls(
             values.get("LIGHTLY_TOKEN", ""),
-            base_url=values.get("LIGHTLY_SERVER_LOCATION", "").strip() or DEFAULT_SERVER,
+            base_url=values.get("LIGHTLY_SERVER_LOCATION", "").strip() or wire.DEFAULT_SERVER,
             ca_certs=values.get("LIGHTLY_CA_CERTS") or None,
             environment=values,
         )
@@ -190,8 +188,7 @@ class LightlyClient:
 
     def set_datasource(self, dataset_id: str, config: DatasourceConfig) -> None:
         """Sets the datasource of the config's purpose, in place of the one before. Raises DatasetUnknown."""
-        with self._lock:
-            self._secrets |= {SecretStr(value) for value in secret_values(config)}
+        self.hide(secret_values(config))
         self._send("PUT", f"{_dataset(dataset_id)}/datasource", body=to_api(config))
 
     def get_datasource(self, dataset_id: str, purpose: Purpose) -> DatasourceData:
@@ -205,6 +202,11 @@ class LightlyClient:
         path = f"{_dataset(dataset_id)}/datasource/all"
         answer = self._json("GET", path, list[dict[str, Any]])
         return self._read(f"GET {path}", lambda: [DatasourceData.from_api(item) for item in answer])
+
+    def hide(self, secrets: Iterable[str]) -> None:
+        """Keeps `secrets` out of every message from now on, as the token and the secrets that were sent here are."""
+        with self._lock:
+            self._secrets |= {SecretStr(value) for value in secrets}
 
     def verify(self, dataset_id: str) -> DatasourcePermissions:
         """What Lightly can do with the dataset's datasources at this moment. Raises DatasetUnknown."""
@@ -292,13 +294,16 @@ class LightlyClient:
         said = envelope.get("error")
         request_id = envelope.get("requestId") or response.headers.get("x-request-id")
         kind, remedy = _kind(response, code)
+        asked = _retry_after(response)
+        if _is_too_long(asked):
+            remedy = f"{remedy}. " * bool(remedy) + f"It asks to wait for {asked:.0f} s: try again after that"
         return kind(
             self._clean(request),
             status=response.status_code,
             code=self._clean(code) if code else None,
             message=self._clean(said if isinstance(said, str) else ""),
             request_id=self._clean(str(request_id)) if request_id else None,
-            retry_after=_retry_after(response),
+            retry_after=asked,
             remedy=self._clean(remedy),
         )
 
@@ -314,7 +319,7 @@ def _dataset(dataset_id: str) -> str:
 def _may_repeat(method: str, error: BaseException) -> bool:
     if isinstance(error, Unreachable):
         return error.passing and (method != "POST" or not error.may_have_arrived)
-    if isinstance(error, ApiError):
+    if isinstance(error, ApiError) and not _is_too_long(error.retry_after):
         # 503 may come from a gateway that lost a server which was at work.
         return error.status == _TOO_MANY or (method != "POST" and error.status in _PASSING)
     return False
@@ -324,7 +329,12 @@ def _wait(state: RetryCallState) -> float:
     """Seconds until the next attempt: what the server asked for, if it did, and jitter on top."""
     error = state.outcome.exception() if state.outcome else None
     asked = error.retry_after if isinstance(error, ApiError) and error.retry_after else 0.0
-    return min(asked, _LONGEST_RETRY_AFTER) + _backoff(state)
+    return asked + _backoff(state)
+
+
+def _is_too_long(asked: float | None) -> TypeGuard[float]:
+    """Whether a server asks for more seconds than anyone should sit and wait for."""
+    return asked is not None and asked > _LONGEST_RETRY_AFTER
 
 
 def _retry_after(response: httpx.Response) -> float | None:

@@ -292,14 +292,6 @@ def to_api(config: DatasourceConfig) -> dict[str, str]:
     }
 
 
-def visible(config: DatasourceConfig) -> dict[str, str]:
-    """The fields of `config` that are no secrets, by python name: comparable with DatasourceData.visible."""
-    aliases, sent = _aliases(config), to_api(config)
-    return {
-        name: sent[alias] for name, alias in aliases.items() if alias in sent and name not in SECRET_FIELDS[config.type]
-    }
-
-
 def secret_values(config: DatasourceConfig) -> tuple[str, ...]:
     """The secrets of `config`, for redaction."""
     return tuple(getattr(config, name).get_secret_value() for name in sorted(SECRET_FIELDS[config.type]))

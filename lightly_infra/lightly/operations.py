@@ -19,10 +19,10 @@ from lightly_infra.lightly.errors import (
     Unreachable,
 )
 from lightly_infra.lightly.models import DatasetType, check_dataset_id, check_dataset_name
-from lightly_infra.lightly.redaction import one_line, redact
+from lightly_infra.lightly.redaction import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from lightly_infra.lightly.client import LightlyClient
     from lightly_infra.lightly.models import DatasetData, DatasourcePermissions
@@ -163,7 +163,6 @@ def verify_until_allowed(
     dataset_id: str,
     *,
     deadline: float = VERIFY_DEADLINE,
-    secrets: Iterable[str] = (),
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> DatasourcePermissions:
@@ -174,7 +173,6 @@ def verify_until_allowed(
         dataset_id: The dataset, whose datasources are set.
         deadline: Seconds to keep asking while permissions propagate; a call under way is waited for. With 0
             there is one call.
-        secrets: Kept out of messages, beside those that `client` has sent itself.
         sleep: Waits, for tests.
         clock: Seconds, for tests.
 
@@ -194,7 +192,7 @@ def verify_until_allowed(
     try:
         return attempts(_verify, client, dataset_id)
     except _NotYet as error:
-        missing = _missing(dataset_id, deadline, error, tuple(secrets))
+        missing = _missing(dataset_id, deadline, error)
     raise missing
 
 
@@ -210,7 +208,7 @@ def _verify(client: LightlyClient, dataset_id: str) -> DatasourcePermissions:
     return permissions
 
 
-def _missing(dataset_id: str, deadline: float, error: _NotYet, secrets: tuple[str, ...]) -> PermissionsMissing:
+def _missing(dataset_id: str, deadline: float, error: _NotYet) -> PermissionsMissing:
     permissions = error.permissions
     if permissions is None:
         missing: tuple[str, ...] = ()
@@ -218,7 +216,6 @@ def _missing(dataset_id: str, deadline: float, error: _NotYet, secrets: tuple[st
     else:
         missing = permissions.missing
         text = "; ".join(_cannot(permissions))
-    text = redact(text, secrets)
     return PermissionsMissing(
         f"Lightly has not got the permissions for dataset {dataset_id} after {deadline:.0f} s: {one_line(text)}. "
         f"Likely cause: {_likely_cause(missing, text)}",

@@ -48,6 +48,7 @@ class Provider(LightlyProvider):
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         """Asks once. What holds no longer is reported as gone, so that the next `up` proves it anew or fails."""
+        self.client.hide(props.get("secrets", []))
         try:
             permissions = operations.verify_until_allowed(self.client, id_, deadline=0)
         except (DatasetUnknown, PermissionsMissing):
@@ -62,6 +63,8 @@ class Provider(LightlyProvider):
         """Nothing: a verification leaves nothing behind."""
 
     def _verified(self, props: dict[str, Any]) -> dict[str, Any]:
+        # Lightly may repeat in its answer what another provider has told it.
+        self.client.hide(props["secrets"])
         permissions = operations.verify_until_allowed(
             self.client, props["dataset_id"], deadline=float(props["deadline"])
         )
@@ -79,7 +82,10 @@ class VerificationArgs(TypedDict):
     """The dataset whose datasources are verified."""
 
     triggers: Sequence[pulumi.Input[Any]]
-    """Verified again whenever one of these changes; kept secret."""
+    """Verified again whenever one of these changes; nothing secret."""
+
+    secrets: Sequence[pulumi.Input[str]]
+    """The credentials of the datasources: verified again whenever one changes, and kept out of every message."""
 
     deadline: NotRequired[float]
     """Seconds until a missing permission counts as missing. Default: `operations.VERIFY_DEADLINE`."""
@@ -96,10 +102,11 @@ class Verification(Resource, module="lightly", name="Verification"):
     def __init__(self, resource_name: str, args: VerificationArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         props = {
             "dataset_id": args["dataset_id"],
-            "triggers": pulumi.Output.secret(list(args["triggers"])),
+            "triggers": list(args["triggers"]),
+            "secrets": pulumi.Output.secret(list(args["secrets"])),
             "deadline": args.get("deadline", operations.VERIFY_DEADLINE),
             **dict.fromkeys(_ANSWERS),
         }
-        secret = pulumi.ResourceOptions(additional_secret_outputs=["triggers"])
+        secret = pulumi.ResourceOptions(additional_secret_outputs=["secrets"])
         opts = pulumi.ResourceOptions.merge(opts, secret)
         super().__init__(Provider(), resource_name, props, opts)

@@ -7,6 +7,8 @@ import shutil
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
+from lightly_infra import paths
+from lightly_infra.clouds.aws import policy
 from lightly_infra.sandbox import report, seed
 from lightly_infra.sandbox.aws.ministack import Ministack
 from lightly_infra.sandbox.lightly import LightlyServer
@@ -39,6 +41,7 @@ class Sandbox:
         engine: EngineName = "auto",
         region: str = "eu-central-1",
         token: str | None = None,
+        lightly_account_id: str = policy.LIGHTLY_ACCOUNT_ID,
         on_log: OnLog | None = None,
     ) -> None:
         """Starts nothing yet.
@@ -47,6 +50,7 @@ class Sandbox:
             engine: `pulumi` is the real CLI, `embedded` needs none, `auto` takes the CLI where it is on PATH.
             region: AWS_REGION of programs and providers.
             token: Default: a random one.
+            lightly_account_id: The AWS account that the emulated Lightly comes from.
             on_log: Takes what programs log, by severity. Default: Python's logging.
 
         Raises:
@@ -54,6 +58,7 @@ class Sandbox:
         """
         self._engine_name = choose_engine(engine)
         self._region = region
+        self._lightly_account_id = lightly_account_id
         self._on_log = on_log
         self._engine: Engine | None = None
         self._running = ExitStack()
@@ -65,7 +70,7 @@ class Sandbox:
         """Starts the emulators and the engine; what was started is stopped again when one of them fails."""
         with ExitStack() as started:
             started.enter_context(self.aws)
-            endpoint = AwsEndpoint(self.aws.endpoint, self.aws.ca_bundle)
+            endpoint = AwsEndpoint(self.aws.endpoint, self.aws.ca_bundle, self._lightly_account_id)
             # An empty token is never accepted: a server needs one even when programs have none.
             self.lightly = started.enter_context(LightlyServer(self.token or secrets.token_hex(20), aws=endpoint))
             self._engine = self._make_engine()
@@ -99,6 +104,10 @@ class Sandbox:
             "LIGHTLY_TOKEN": self.token,
         }
 
+    def put_images(self, bucket: str, prefix: str) -> None:
+        """Plays the user's part for a program of one's own: makes the bucket, with images under the prefix."""
+        seed.put_images(self.aws.client("s3", self._region), bucket, self._region, paths.normalise_prefix(prefix))
+
     def preview(self, program: Program, on_change: OnChange | None = None) -> Result:
         """What `up` would do; nothing is made."""
         return self.engine.preview(program, on_change)
@@ -109,7 +118,7 @@ class Sandbox:
         Raises:
             CannotSeed: the stack needs what an emulated account cannot have.
         """
-        seed.prepare(self.aws, program)
+        seed.prepare(self.aws, self.lightly, program)
         return self.engine.up(program, on_change)
 
     def refresh(self, program: Program, on_change: OnChange | None = None) -> Result:

@@ -57,6 +57,7 @@ class _Failure:
     times: int
     headers: Mapping[str, str]
     after: bool
+    error: Callable[[], str]
 
 
 @dataclass
@@ -110,6 +111,10 @@ class LightlyServer:
         dataset = self.datasets.get(dataset_id)
         return list(dataset.proof) if dataset else []
 
+    def put_dataset(self, dataset_id: str, name: str, kind: str) -> None:
+        """Has a dataset there that somebody has made before, by its id."""
+        self.datasets.setdefault(dataset_id, Dataset(dataset_id, name, kind, _now(), _now()))
+
     def deny_verifies(self, count: int) -> None:
         """Lets the next `count` verifies be denied, as while a cloud's permissions propagate."""
         with self._log.lock:
@@ -124,6 +129,7 @@ class LightlyServer:
         times: int = 1,
         headers: Mapping[str, str] | None = None,
         after: bool = False,
+        error: Callable[[], str] = lambda: "the emulator was told to fail",
     ) -> None:
         """Answers the next requests with an error.
 
@@ -134,8 +140,9 @@ class LightlyServer:
             times: How many requests fail.
             headers: Of the answer, e.g. Retry-After.
             after: The request is carried out nevertheless: only its answer is lost.
+            error: What the error says, asked when it happens: a server may repeat what it was sent.
         """
-        failure = _Failure(method, re.compile(path), status, times, headers or {}, after)
+        failure = _Failure(method, re.compile(path), status, times, headers or {}, after, error)
         with self._log.lock:
             self._log.failures.append(failure)
 
@@ -229,7 +236,7 @@ class LightlyServer:
             return
         if failure.after:
             await self._app(scope, receive, _nowhere)
-        answer = _error(failure.status, "INTERNAL_SERVER_ERROR", "the emulator was told to fail", failure.headers)
+        answer = _error(failure.status, "INTERNAL_SERVER_ERROR", failure.error(), failure.headers)
         await answer(scope, receive, send)
 
     def _note(self, method: str, path: str) -> _Failure | None:

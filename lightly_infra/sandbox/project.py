@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import runpy
-import secrets
 import sys
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import yaml
-
-from lightly_infra import spec
 from lightly_infra import stack as shipped
+from lightly_infra.sandbox import stackfile
 from lightly_infra.sandbox.engine.interface import Program
+from lightly_infra.sandbox.stackfile import ProjectError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
 SHIPPED_PROJECT: Final = "lightly-infra"
-
-
-class ProjectError(ValueError):
-    """There is no such project, stack or config; the message says where was looked and what to do."""
 
 
 def of_stack(stack: str, directory: Path) -> Program:
@@ -32,8 +25,13 @@ def of_stack(stack: str, directory: Path) -> Program:
     Raises:
         ProjectError: there is no `Pulumi.yaml` here or above, no such stack in it, or no Python program.
     """
+    if not stack or Path(stack).name != stack:
+        raise ProjectError(f"{stack!r} is no stack's name; here are {', '.join(stacks(directory)) or 'none'}")
     root = _root(directory)
-    project = _mapping(root / "Pulumi.yaml")
+    project = stackfile.mapping(root / "Pulumi.yaml")
+    runtime = project.get("runtime")
+    if (runtime.get("name") if isinstance(runtime, dict) else runtime) != "python":
+        raise ProjectError(f"{root / 'Pulumi.yaml'}: the sandbox runs Python programs, runtime is {runtime!r}")
     file = _configs(root, project) / f"Pulumi.{stack}.yaml"
     if not file.is_file():
         known = ", ".join(stacks(directory)) or "none"
@@ -46,22 +44,21 @@ def stacks(directory: Path) -> list[str]:
     """The stacks that have a config in the project that holds `directory`; none where there is no project."""
     try:
         root = _root(directory)
-        files = _configs(root, _mapping(root / "Pulumi.yaml")).glob("Pulumi.*.yaml")
+        files = _configs(root, stackfile.mapping(root / "Pulumi.yaml")).glob("Pulumi.*.yaml")
     except ProjectError:
         return []
     return sorted(it.name.removeprefix("Pulumi.").removesuffix(".yaml") for it in files)
 
 
-def datasets(program: Program) -> Mapping[str, spec.DatasetSpec]:
-    """What the program's config declares under `lightly-infra:datasets`; nothing where it has no such key.
+def settings(program: Program) -> shipped.Settings:
+    """What the program's config declares for `lightly_infra.stack`; nothing where another program declares nothing.
 
     Raises:
         SpecError: it does not hold.
     """
-    declared = program.config.get(shipped.DATASETS_KEY)
-    if declared is None:
-        return {}
-    return spec.parse(yaml.safe_load(declared), default_region=program.config.get("aws:region"))
+    if program.run is not shipped.main and shipped.DATASETS_KEY not in program.config:
+        return shipped.Settings(datasets={})
+    return shipped.Settings.read(program.config, secret_keys=program.secret_keys)
 
 
 def of_file(file: Path) -> Program:
@@ -86,59 +83,8 @@ def _configs(root: Path, project: Mapping[str, Any]) -> Path:
 
 
 def _program(run: Callable[[], None], project: str, stack: str, file: Path) -> Program:
-    raw = _mapping(file).get("config") or {}
-    if not isinstance(raw, dict):
-        raise ProjectError(f"{file}: 'config' must be a mapping")
-    qualified = {key if ":" in key else f"{project}:{key}": value for key, value in raw.items()}
-    return Program(
-        run=run,
-        project=project,
-        stack=stack,
-        config={key: _as_config(_decrypted(value)) for key, value in qualified.items()},
-        secret_keys=frozenset(key for key, value in qualified.items() if _is_secret(value)),
-    )
-
-
-def _mapping(file: Path) -> Mapping[str, Any]:
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ProjectError(f"{file} cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ProjectError(f"{file} is no YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(content, dict):
-        raise ProjectError(f"{file} must hold a mapping")
-    return content
-
-
-def _as_config(value: object) -> str:
-    """The value as Pulumi hands it to programs: a string, JSON if it is more than a scalar."""
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def _decrypted(value: object) -> object:
-    """The value with stand-ins for what only the stack's owner can decrypt: emulated clouds take any secret."""
-    match value:
-        case {"secure": str()}:
-            return f"sandbox-{secrets.token_hex(12)}"
-        case dict():
-            return {key: _decrypted(inner) for key, inner in value.items()}
-        case list():
-            return [_decrypted(inner) for inner in value]
-        case _:
-            return value
-
-
-def _is_secret(value: object) -> bool:
-    match value:
-        case {"secure": str()}:
-            return True
-        case dict():
-            return any(_is_secret(inner) for inner in value.values())
-        case list():
-            return any(_is_secret(inner) for inner in value)
-        case _:
-            return False
+    config, secret_keys = stackfile.config(file, project)
+    return Program(run=run, project=project, stack=stack, config=config, secret_keys=secret_keys)
 
 
 def _entry(main: Path) -> Path:

@@ -48,8 +48,9 @@ class Dataset:
 
     @property
     def verified(self) -> bool:
-        """Whether something was tried, and all of it went as it should: what is allowed and what is refused."""
-        return bool(self.attempts) and all(attempt.holds for attempt in self.attempts)
+        """Whether every operation was tried on every datasource, and all that was tried went as it should."""
+        tried = all(self.permission(it.purpose, operation) for it in self.datasources for operation in Operation)
+        return tried and bool(self.datasources) and all(attempt.holds for attempt in self.attempts)
 
     @property
     def refused(self) -> Sequence[Attempt]:

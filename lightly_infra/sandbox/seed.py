@@ -8,6 +8,7 @@ import zlib
 from typing import TYPE_CHECKING, Any, Final
 
 from lightly_infra.clouds.aws import policy
+from lightly_infra.lightly.models import DatasetType
 from lightly_infra.permissions import Purpose
 from lightly_infra.sandbox import project
 from lightly_infra.sandbox.aws.ministack import ACCOUNT
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from lightly_infra import spec
     from lightly_infra.sandbox.aws.ministack import Ministack
     from lightly_infra.sandbox.engine.interface import Program
+    from lightly_infra.sandbox.lightly import LightlyServer
 
 IMAGES: Final = ("image-1.png", "image-2.png", "image-3.png")
 BESIDE: Final = "not-for-lightly/private.png"
@@ -31,14 +33,18 @@ class CannotSeed(ValueError):
     """The stack wants something of the user's that an emulated account cannot have; the message says what to do."""
 
 
-def prepare(aws: Ministack, program: Program) -> None:
-    """Makes the buckets, images, roles and policies that the program's datasets take as given.
+def prepare(aws: Ministack, lightly: LightlyServer, program: Program) -> None:
+    """Makes the buckets, images, roles, policies and datasets that the program's config takes as given.
 
     Raises:
-        SpecError: the declaration does not hold.
+        SpecError: the config does not hold.
         CannotSeed: a role lies in another account than the emulated one, or a KMS key is named.
     """
-    sources = list(_sources(project.datasets(program)))
+    settings = project.settings(program)
+    for key, dataset in settings.datasets.items():
+        if dataset.id is not None:
+            lightly.put_dataset(dataset.id, key, dataset.type or DatasetType.IMAGES)
+    sources = list(_sources(settings.datasets))
     created = {s3.bucket for _, _, s3 in sources if s3.create}
     for where, purpose, s3 in sources:
         client = aws.client("s3", s3.region)
@@ -53,7 +59,7 @@ def prepare(aws: Ministack, program: Program) -> None:
             )
         if boundary := s3.access.permissions_boundary:
             _boundary(aws.client("iam"), f"{where}.access.permissions_boundary", boundary)
-    _roles(aws.client("iam"), sources)
+    _roles(aws.client("iam"), sources, settings.lightly_account_id or policy.LIGHTLY_ACCOUNT_ID)
 
 
 def put_images(client: S3Client, bucket: str, region: str, prefix: str | None) -> None:
@@ -105,7 +111,7 @@ def _boundary(client: IAMClient, where: str, arn: str) -> None:
         return
 
 
-def _roles(client: IAMClient, sources: list[tuple[str, Purpose, spec.S3Spec]]) -> None:
+def _roles(client: IAMClient, sources: list[tuple[str, Purpose, spec.S3Spec]], lightly_account_id: str) -> None:
     """The roles that users bring, with the trust and the policies that the manual tells them to give."""
     statements: dict[str, list[Any]] = {}
     for where, purpose, s3 in sources:
@@ -115,7 +121,8 @@ def _roles(client: IAMClient, sources: list[tuple[str, Purpose, spec.S3Spec]]) -
         if account != ACCOUNT:
             raise CannotSeed(f"{where}.access.role_arn: the emulated account is {ACCOUNT}; write the ARN with it")
         if name not in statements:
-            trust = policy.to_json(policy.trust_policy(external_id=s3.access.external_id.get_secret_value()))
+            external_id = s3.access.external_id.get_secret_value()
+            trust = policy.to_json(policy.trust_policy(external_id=external_id, lightly_account_id=lightly_account_id))
             try:
                 client.create_role(
                     RoleName=name, AssumeRolePolicyDocument=trust, MaxSessionDuration=policy.MAX_SESSION_SECONDS

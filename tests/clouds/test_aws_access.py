@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 import pulumi
 import pytest
@@ -113,6 +114,25 @@ def test_a_role_of_the_users_own_is_used_as_it_is() -> None:
     assert recording.outputs_of(recording.one("lightly-infra:"))["role_arn"] == OWN_ROLE
 
 
+def test_a_role_of_the_program_itself_is_named_by_its_output() -> None:
+    def program() -> None:
+        import pulumi_aws
+
+        ours = pulumi_aws.iam.Role("ours", assume_role_policy="{}")
+        access = aws.DelegatedAccess("lightly", {"role_arn": ours.arn, "external_id": GIVEN})
+        pulumi.export("told", dict(access.config))
+
+    recording = run(program)
+    arn = f"arn:aws:iam::{ACCOUNT}:role/ours-0a1b2c3"
+    assert [it.name for it in recording.custom] == ["ours"]
+    assert recording.outputs_of(recording.one("lightly-infra:"))["role_arn"] == arn
+    assert recording.stack_outputs["told"] == {
+        "type": "S3DelegatedAccess",
+        "s3_arn": arn,
+        "s3_external_id": Secret(GIVEN),
+    }
+
+
 def test_a_role_of_the_users_own_gets_no_policy() -> None:
     def program() -> None:
         access = aws.DelegatedAccess("lightly", {"role_arn": OWN_ROLE, "external_id": GIVEN})
@@ -144,6 +164,16 @@ def test_the_user_is_bounded_and_tagged_if_told_to() -> None:
     args: aws.AccessKeysArgs = {"permissions_boundary": BOUNDARY, "tags": {"team": "vision"}}
     assert keys(args).one("iam/user").inputs == {"permissionsBoundary": BOUNDARY, "tags": {"team": "vision"}}
     assert keys().one("iam/user").inputs == {}
+
+
+@pytest.mark.parametrize(("access", "type_"), [(aws.DelegatedAccess, "iam/role"), (aws.AccessKeys, "iam/user")])
+def test_bounds_and_tags_may_be_known_only_later(access: type[Any], type_: str) -> None:
+    def program() -> None:
+        later = pulumi.Output.from_input
+        access("lightly", {"permissions_boundary": later(BOUNDARY), "tags": {"team": later("vision")}})
+
+    inputs = run(program).one(type_).inputs
+    assert (inputs["permissionsBoundary"], inputs["tags"]) == (BOUNDARY, {"team": "vision"})
 
 
 def test_the_user_alone_may_do_nothing() -> None:

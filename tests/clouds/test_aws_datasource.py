@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pulumi
 import pytest
@@ -13,12 +13,17 @@ from lightly_infra.clouds.aws import policy
 from lightly_infra.permissions import Purpose
 from tests.pulumi_mocks import MINTED_EXTERNAL_ID, SECRET_ACCESS_KEY, Recording, Secret, in_the_open, run
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 KEY = "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 ROLE_ARN = "arn:aws:iam::123456789012:role/access-0a1b2c3"
 USER_ARN = "arn:aws:iam::123456789012:user/access-0a1b2c3"
 
 
-def args(**more: Any) -> aws.S3DatasourceArgs:
+def args(later: Mapping[str, str] | None = None, **more: Any) -> aws.S3DatasourceArgs:
+    """Arguments; those in `later` are known only when they are asked for."""
+    more |= {name: pulumi.Output.from_input(value) for name, value in (later or {}).items()}
     given: dict[str, Any] = {
         "purpose": Purpose.INPUT,
         "bucket": "acme-raw",
@@ -40,17 +45,17 @@ def on_a_bucket_of_ours(
     )
 
 
-def outcome(**more: Any) -> dict[str, Any]:
+def outcome(*, access: type[Any] = aws.DelegatedAccess, **more: Any) -> dict[str, Any]:
     """The component's own attributes, resolved."""
     found: dict[str, Any] = {}
 
     def program() -> None:
-        source = aws.S3Datasource("raw", args(access=more.pop("access", aws.DelegatedAccess)("access"), **more))
+        source = aws.S3Datasource("raw", args(access=access("access"), **more))
         found.update(purpose=source.purpose, verifiable=source.verifiable)
         for name in ("config", "identity", "secrets"):
             pulumi.export(name, dict(getattr(source, name)))
         pulumi.export("path", source.path)
-        pulumi.export("revision", list(source.revision))
+        pulumi.export("granted", source.granted)
 
     return found | run(program).stack_outputs
 
@@ -117,14 +122,93 @@ def test_the_whole_bucket_needs_no_directory() -> None:
     assert not on_a_bucket_of_ours(prefix="").of("BucketObjectv2")
 
 
-@pytest.mark.parametrize("retain", [True, False])
-def test_the_directory_stays_and_goes_with_its_bucket(retain: bool) -> None:
-    assert on_a_bucket_of_ours({"retain": retain}).one("BucketObjectv2").retain_on_delete is retain
+def test_the_directory_stays_with_a_bucket_that_is_kept() -> None:
+    recording = on_a_bucket_of_ours()
+    marker = recording.one("BucketObjectv2")
+    assert marker.deleted_with == recording.one("aws:s3/bucket:Bucket").urn
+    assert not marker.retain_on_delete, "another prefix is another directory: the old one is cleared away"
+
+
+def test_the_directory_is_deleted_before_a_bucket_that_must_be_empty_to_go() -> None:
+    marker = on_a_bucket_of_ours({"retain": False}).one("BucketObjectv2")
+    assert (marker.deleted_with, marker.retain_on_delete) == ("", False)
 
 
 def test_the_policy_is_of_the_bucket_that_was_made() -> None:
     granted = on_a_bucket_of_ours().one("RolePolicy")
     assert '"arn:aws:s3:::ours-0a1b2c3/street-scenes/*"' in granted.inputs["policy"]
+
+
+@pytest.mark.parametrize(
+    ("access", "type_"), [(aws.DelegatedAccess, "iam/rolePolicy"), (aws.AccessKeys, "iam/userPolicy")]
+)
+def test_nobody_gets_in_before_the_bucket_that_was_made_is_guarded(access: type[Any], type_: str) -> None:
+    recording = on_a_bucket_of_ours({"versioning": True, "access_logs": {"bucket": "acme-logs"}}, access=access)
+    guards = {it.urn for it in recording.custom if it.name == "ours"}
+    assert len(guards) == 8
+    assert guards <= recording.one(type_).depends_on
+
+
+# -- what the program knows only later
+
+
+@pytest.mark.parametrize("access", [aws.DelegatedAccess, aws.AccessKeys])
+def test_a_bucket_of_the_program_itself_is_named_by_its_output(access: type[Any]) -> None:
+    def program() -> None:
+        import pulumi_aws
+
+        theirs = pulumi_aws.s3.Bucket("theirs")
+        source = aws.S3Datasource("raw", args(access=access("access"), bucket=theirs.bucket))
+        pulumi.export("path", source.path)
+
+    recording = run(program)
+    assert json.loads(recording.one("Policy").inputs["policy"]) == policy.access_policy(
+        purpose=Purpose.INPUT, bucket_arn="arn:aws:s3:::theirs-0a1b2c3", prefix="street-scenes/"
+    )
+    assert recording.one("aws:s3/bucket:Bucket").urn in recording.one("Policy").depends_on
+    assert recording.stack_outputs["path"] == "s3://theirs-0a1b2c3/street-scenes/"
+    assert [it.name for it in recording.of("aws:s3/")] == ["theirs"], "nothing is written on it"
+
+
+def test_an_output_is_put_into_its_own_partition_too() -> None:
+    granted = on_a_bucket_of_yours(later={"bucket": "acme-raw"}, region="cn-north-1").one("Policy")
+    assert json.loads(granted.inputs["policy"])["Statement"][0]["Resource"] == "arn:aws-cn:s3:::acme-raw"
+
+
+def test_a_key_of_the_program_itself_is_named_by_its_output() -> None:
+    recording = on_a_bucket_of_yours(later={"kms_key_arn": KEY})
+    assert recording.one("kms/grant").inputs["keyId"] == KEY
+    assert recording.one("kms/grant").inputs["region"] == "us-east-1"
+    statement = json.loads(recording.one("Policy").inputs["policy"])["Statement"][-1]
+    assert (statement["Sid"], statement["Resource"]) == ("Encryption", KEY)
+    assert outcome(later={"kms_key_arn": KEY})["config"]["s3_server_side_encryption_kms_key"] == KEY
+
+
+def test_a_role_of_the_program_itself_is_named_by_its_output() -> None:
+    def program() -> None:
+        role = pulumi.Output.from_input("arn:aws:iam::123456789012:role/ours")
+        access = aws.DelegatedAccess("access", {"role_arn": role, "external_id": "canary-external-id"})
+        source = aws.S3Datasource("raw", args(access=access, kms_key_arn=KEY))
+        pulumi.export("role", source.config["s3_arn"])
+
+    recording = run(program)
+    assert recording.custom == [], "it is granted nothing"
+    assert recording.stack_outputs["role"] == "arn:aws:iam::123456789012:role/ours"
+
+
+@pytest.mark.parametrize("name", ["Acme_Raw", "acme-raw/a", "*", "", "a..b", "192.168.5.4"])
+def test_a_bad_bucket_name_is_refused_before_anything_is_made(name: str) -> None:
+    def program() -> None:
+        access = aws.DelegatedAccess("access", {"role_arn": ROLE_ARN, "external_id": "canary-external-id"})
+        with pytest.raises(ValueError, match="is no S3 bucket name"):
+            aws.S3Datasource("raw", args(access=access, bucket=name))
+
+    assert run(program).custom == []
+
+
+def test_a_bad_bucket_name_in_an_output_is_refused_too_for_a_policy_would_read_it_as_a_pattern() -> None:
+    with pytest.raises(ValueError, match="'acme-\\*' is no S3 bucket name"):
+        on_a_bucket_of_yours(later={"bucket": "acme-*"})
 
 
 # -- encryption
@@ -158,7 +242,19 @@ def test_lightly_is_told_the_key() -> None:
 
 
 def test_the_key_of_a_bucket_of_ours_needs_no_second_mention() -> None:
-    assert on_a_bucket_of_ours({"kms_key_arn": KEY}).one("kms/grant").inputs["keyId"] == KEY
+    recording = on_a_bucket_of_ours({"kms_key_arn": KEY})
+    assert recording.one("kms/grant").inputs["keyId"] == KEY
+    assert json.loads(recording.one("RolePolicy").inputs["policy"])["Statement"][-1]["Resource"] == KEY
+
+
+def test_the_key_of_a_bucket_of_ours_is_granted_for_that_bucket_alone() -> None:
+    grant = on_a_bucket_of_ours({"kms_key_arn": KEY}).one("kms/grant")
+    assert grant.inputs["constraints"] == [{"encryptionContextEquals": {"aws:s3:arn": "arn:aws:s3:::ours-0a1b2c3"}}]
+
+
+def test_without_bucket_keys_s3_names_each_object_to_the_key_so_the_grant_names_no_bucket() -> None:
+    assert "constraints" not in on_a_bucket_of_yours(kms_key_arn=KEY).one("kms/grant").inputs
+    assert "constraints" not in on_a_bucket_of_ours(kms_key_arn=KEY).one("kms/grant").inputs
 
 
 def test_a_role_of_yours_is_granted_nothing() -> None:
@@ -213,11 +309,11 @@ def test_lightly_is_told_of_a_key() -> None:
     assert told["secrets"] == {"secret_access_key": Secret(SECRET_ACCESS_KEY)}
 
 
-def test_permissions_and_credentials_are_what_a_verification_depends_on() -> None:
-    revision = outcome()["revision"]
-    assert Secret(MINTED_EXTERNAL_ID) in revision
-    assert ROLE_ARN in revision
-    assert any(isinstance(it, str) and '"Statement"' in it for it in revision)
+@pytest.mark.parametrize("purpose", Purpose)
+def test_what_was_granted_is_told_as_the_policy_and_is_no_secret(purpose: Purpose) -> None:
+    granted = outcome(purpose=purpose, kms_key_arn=KEY)["granted"]
+    recording = on_a_bucket_of_yours(purpose=purpose, kms_key_arn=KEY)
+    assert granted == recording.one("Policy").inputs["policy"]
 
 
 @pytest.mark.parametrize("access", [aws.DelegatedAccess, aws.AccessKeys])

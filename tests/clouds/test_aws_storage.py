@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 
+import pulumi
+import pytest
+
 from lightly_infra.clouds import aws
 from tests.pulumi_mocks import Recorded, Recording, run
 
@@ -105,15 +108,26 @@ def test_access_is_logged_where_asked_for() -> None:
     assert not made().of("BucketLogging")
 
 
-def test_the_bucket_and_what_guards_it_stay_when_they_leave_the_program() -> None:
-    recording = made({"versioning": True, "access_logs": {"bucket": "acme-logs"}})
-    assert {it.retain_on_delete for it in recording.custom} == {True}
+def test_the_bucket_stays_when_it_leaves_the_program() -> None:
+    assert part(made(), "Bucket").retain_on_delete
+    assert part(made({"retain": True}), "Bucket").retain_on_delete
 
 
-def test_they_are_deleted_if_told_to_but_never_emptied() -> None:
-    recording = made({"retain": False, "versioning": True, "access_logs": {"bucket": "acme-logs"}})
-    assert {it.retain_on_delete for it in recording.custom} == {False}
-    assert "forceDestroy" not in part(recording, "Bucket").inputs
+def test_the_bucket_is_deleted_if_told_to_but_never_emptied() -> None:
+    bucket = part(made({"retain": False}), "Bucket")
+    assert not bucket.retain_on_delete
+    assert "forceDestroy" not in bucket.inputs
+
+
+@pytest.mark.parametrize("retain", [True, False])
+def test_what_guards_the_bucket_goes_with_it_and_never_before_it(retain: bool) -> None:
+    recording = made({"retain": retain, "versioning": True, "access_logs": {"bucket": "acme-logs"}})
+    bucket = part(recording, "Bucket")
+    guards = [it for it in recording.custom if it is not bucket]
+    assert len(guards) == 7
+    assert {it.deleted_with for it in guards} == {bucket.urn}
+    # Else turning one off, such as versioning, would turn nothing off.
+    assert {it.retain_on_delete for it in guards} == {False}
 
 
 def test_name_tags_and_region_are_passed_on() -> None:
@@ -130,6 +144,26 @@ def test_name_tags_and_region_are_passed_on() -> None:
     assert bucket.inputs == {"bucket": "acme-data", "region": "us-east-1", "tags": {"team": "vision"}}
     assert {it.inputs["region"] for it in recording.custom} == {"us-east-1"}
     assert {it.inputs["bucket"] for it in recording.custom} == {"acme-data"}
+
+
+def test_whatever_is_passed_on_may_be_known_only_later() -> None:
+    def program() -> None:
+        later = pulumi.Output.from_input
+        args: aws.BucketArgs = {
+            "bucket": later("acme-data"),
+            "region": later("us-east-1"),
+            "kms_key_arn": later(KEY),
+            "tags": later({"team": "vision"}),
+            "access_logs": {"bucket": later("acme-logs")},
+        }
+        aws.Bucket("data", args)
+
+    recording = run(program)
+    bucket = part(recording, "Bucket")
+    assert bucket.inputs == {"bucket": "acme-data", "region": "us-east-1", "tags": {"team": "vision"}}
+    (rule,) = part(recording, "BucketServerSideEncryptionConfiguration").inputs["rules"]
+    assert rule["applyServerSideEncryptionByDefault"]["kmsMasterKeyId"] == KEY
+    assert part(recording, "BucketLogging").inputs["targetBucket"] == "acme-logs"
 
 
 def test_the_name_is_left_to_pulumi_where_none_is_given() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -20,11 +22,20 @@ STACKS = sorted(it.name.removeprefix("Pulumi.").removesuffix(".yaml") for it in 
 
 # No token, no cloud account, no Pulumi CLI: what a fresh machine has.
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "COLUMNS": "200"}
+ENVIRONMENT |= {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
 
 
-def run(*args: str, cwd: Path = ROOT, timeout: float = 90) -> subprocess.CompletedProcess[str]:
+def run(
+    *args: str, cwd: Path = ROOT, environment: dict[str, str] | None = None, timeout: float = 90
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*COMMAND, *args], cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, timeout=timeout, check=False
+        [*COMMAND, *args],
+        cwd=cwd,
+        env=ENVIRONMENT | (environment or {}),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
     )
 
 
@@ -143,8 +154,9 @@ def test_what_cannot_be_asked_for_exits_with_two(args: list[str], told: str) -> 
 
     assert done.returncode == 2
     assert told in done.stderr
-    failures = document(done)["failures"]
-    assert told in failures[0]["message"]
+    refusal = document(done)
+    assert told in refusal["failures"][0]["message"]
+    assert set(refusal) == {"ok", "engine", "resources", "datasets", "failures"}
 
 
 def test_a_program_that_fails_exits_with_one(tmp_path: Path) -> None:
@@ -206,7 +218,31 @@ def test_an_interrupted_run_leaves_no_emulator_behind(sent: signal.Signals) -> N
         process.send_signal(sent)
         process.stderr.read()
 
-    assert process.wait(20) == (-signal.SIGKILL if sent is signal.SIGKILL else 130)
+    # With --keep an interruption is the normal end.
+    assert process.wait(20) == (-signal.SIGKILL if sent is signal.SIGKILL else 0)
+    assert gone(children)
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are looked up in /proc")
+def test_an_interruption_while_deploying_ends_cleanly() -> None:
+    process = subprocess.Popen(
+        [*COMMAND, "sandbox", "up", "--stack", "aws-delegated"],
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    children: set[int] = set()
+    while not children:
+        time.sleep(0.01)
+        children = children_of(process.pid)
+
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=20)
+
+    assert process.returncode == 130
+    assert b"Interrupted" in told
+    assert b"Traceback" not in told
     assert gone(children)
 
 
@@ -224,6 +260,48 @@ def test_the_emulated_lightly_alone_serves_any_client() -> None:
         assert process.wait(10) == 130
         if process.stdout is not None:
             process.stdout.close()
+
+
+def test_a_port_in_use_is_said_plainly() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = run("sandbox", "lightly", "--port", str(taken.getsockname()[1]))
+
+    assert done.returncode == 2
+    assert "cannot be listened on" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_program_of_ones_own_finds_its_buckets(tmp_path: Path) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    code = next(it for it in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "S3Datasource" in it)
+    (tmp_path / "Pulumi.yaml").write_text("name: mine\nruntime: python\n", encoding="utf-8")
+    (tmp_path / "Pulumi.dev.yaml").write_text("config: {aws:region: eu-central-1}\n", encoding="utf-8")
+    (tmp_path / "__main__.py").write_text(code, encoding="utf-8")
+
+    done = run("sandbox", "up", "--stack", "dev", "--bucket", "acme-raw/street-scenes/", "--json", cwd=tmp_path)
+
+    assert document(done)["ok"], done.stderr
+
+
+def test_an_existing_dataset_is_there_for_its_id(tmp_path: Path) -> None:
+    text = (ROOT / "stacks" / "Pulumi.aws-delegated.yaml").read_text(encoding="utf-8")
+    config = tmp_path / "Pulumi.mine.yaml"
+    config.write_text(text.replace("type: Images", f"id: {'ab' * 12}"), encoding="utf-8")
+
+    (dataset,) = document(run("sandbox", "up", "--config", str(config), "--json"))["datasets"]
+
+    assert (dataset["id"], dataset["verified"]) == ("ab" * 12, True)
+
+
+def test_lightly_may_come_from_another_account_and_the_region_from_the_environment(tmp_path: Path) -> None:
+    text = (ROOT / "stacks" / "Pulumi.aws-delegated.yaml").read_text(encoding="utf-8")
+    config = tmp_path / "Pulumi.mine.yaml"
+    account = "  lightly-infra:lightly_account_id: '111122223333'"
+    config.write_text(text.replace("  aws:region: eu-central-1", account), encoding="utf-8")
+
+    done = run("sandbox", "up", "--config", str(config), "--json", environment={"AWS_REGION": "eu-west-1"})
+
+    assert document(done)["ok"], done.stderr
 
 
 def test_version_and_help() -> None:

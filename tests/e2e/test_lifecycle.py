@@ -6,10 +6,20 @@ import copy
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+import pulumi
+import pulumi_aws
+import pytest
+
+from lightly_infra import Dataset, Purpose
+from lightly_infra.clouds import aws
+from lightly_infra.clouds.aws import policy
+from lightly_infra.provider import Dataset as Registration
 from lightly_infra.sandbox.engine.interface import Operation, Program, Result
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from types_boto3_s3 import S3Client
 
     from lightly_infra.sandbox.environment import Sandbox
 
@@ -34,6 +44,24 @@ def roles(sandbox: Sandbox) -> list[str]:
 
 def buckets(sandbox: Sandbox) -> set[str]:
     return {it["Name"] for it in sandbox.aws.client("s3").list_buckets()["Buckets"]}
+
+
+def own(run: Callable[[], None]) -> Program:
+    """A program of a user's own, made of components."""
+    return Program(run, "own", "test", {"aws:region": "eu-central-1"})
+
+
+def assert_guarded(s3: S3Client, bucket: str) -> None:
+    assert all(s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"].values())
+    (rule,) = s3.get_bucket_ownership_controls(Bucket=bucket)["OwnershipControls"]["Rules"]
+    assert rule["ObjectOwnership"] == "BucketOwnerEnforced"
+    assert s3.get_bucket_policy(Bucket=bucket)["Policy"] == policy.to_json(
+        policy.tls_only_policy(f"arn:aws:s3:::{bucket}")
+    )
+    (lifecycle,) = s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
+    assert lifecycle["ID"] == "abort-incomplete-uploads"
+    (encryption,) = s3.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]["Rules"]
+    assert encryption["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
 
 
 def the_dataset(sandbox: Sandbox) -> Any:
@@ -101,6 +129,31 @@ def test_another_prefix_changes_policy_and_datasource_and_is_proved_anew(
     assert sandbox.report(result).ok
 
 
+@pytest.mark.parametrize("on_destroy", ["keep", "delete"])
+def test_another_lightly_prefix_moves_the_directory_and_leaves_the_bucket_alone(
+    sandbox: Sandbox, program: Make, street_scenes: Datasets, on_destroy: str
+) -> None:
+    street_scenes["street-scenes"]["on_destroy"] = on_destroy
+    sandbox.up(program(street_scenes))
+    (made,) = buckets(sandbox) - {"acme-raw"}
+    s3 = sandbox.aws.client("s3")
+    s3.put_object(Bucket=made, Key="lightly/.lightly/runs/report.pdf", Body=b"precious")
+    street_scenes["street-scenes"]["lightly"]["s3"]["prefix"] = "moved/"
+
+    result = sandbox.up(program(street_scenes))
+
+    assert changed(result) == {
+        ("replace", "BucketObjectv2", "lightly-street-scenes-lightly"),
+        ("update", "RolePolicy", "lightly-street-scenes-lightly"),
+        ("update", "Datasource", "street-scenes-lightly"),
+        ("update", "Verification", "street-scenes"),
+    }
+    keys = {it["Key"] for it in s3.list_objects_v2(Bucket=made)["Contents"]}
+    assert keys == {"moved/", "lightly/.lightly/runs/report.pdf"}, "what Lightly wrote stays where it is"
+    assert_guarded(s3, made)
+    assert sandbox.report(result).ok
+
+
 def test_a_dataset_that_leaves_the_yaml_stays_at_lightly_and_loses_its_identities(
     sandbox: Sandbox, program: Make, street_scenes: Datasets
 ) -> None:
@@ -116,9 +169,8 @@ def test_a_dataset_that_leaves_the_yaml_stays_at_lightly_and_loses_its_identitie
     assert {it.name for it in sandbox.lightly.datasets.values()} == {"street-scenes", "other"}
     assert len(roles(sandbox)) == 2
     assert buckets(sandbox) == made, "buckets with what Lightly wrote are kept"
-    assert sandbox.aws.client("s3").get_public_access_block(
-        Bucket=next(it for it in made if it.startswith("lightly-other"))
-    )["PublicAccessBlockConfiguration"]["BlockPublicPolicy"], "and so is what guards them"
+    for bucket in made - {"acme-raw"}:
+        assert_guarded(sandbox.aws.client("s3"), bucket)
 
 
 def test_destroy_keeps_data_and_takes_access_away(sandbox: Sandbox, program: Make, street_scenes: Datasets) -> None:
@@ -132,6 +184,8 @@ def test_destroy_keeps_data_and_takes_access_away(sandbox: Sandbox, program: Mak
     assert the_dataset(sandbox).name == "street-scenes"
     assert roles(sandbox) == []
     assert buckets(sandbox) == made
+    (kept,) = made - {"acme-raw"}
+    assert_guarded(sandbox.aws.client("s3"), kept)
 
 
 def test_destroy_deletes_what_was_made_when_told_so(sandbox: Sandbox, program: Make, street_scenes: Datasets) -> None:
@@ -153,12 +207,63 @@ def test_a_bucket_with_content_is_not_deleted_even_when_told_so(
     wanted = program(street_scenes)
     sandbox.up(wanted)
     (made,) = buckets(sandbox) - {"acme-raw"}
-    sandbox.aws.client("s3").put_object(Bucket=made, Key="lightly/.lightly/runs/report.pdf", Body=b"precious")
+    s3, key = sandbox.aws.client("s3"), "lightly/.lightly/runs/report.pdf"
+    s3.put_object(Bucket=made, Key=key, Body=b"precious")
 
     result = sandbox.destroy(wanted)
 
     assert any("BucketNotEmpty" in it.message for it in result.failures), result.failures
     assert made in buckets(sandbox)
+    assert_guarded(s3, made)
+
+    again = sandbox.up(wanted)
+
+    assert not again.failures
+    assert sandbox.report(again).ok
+    assert buckets(sandbox) == {made, "acme-raw"}, "the bucket that stayed is used, and no other one made"
+    assert_guarded(s3, made)
+    assert s3.get_object(Bucket=made, Key=key)["Body"].read() == b"precious"
+
+    s3.delete_object(Bucket=made, Key=key)
+    assert not sandbox.destroy(wanted).failures
+    assert buckets(sandbox) == {"acme-raw"}
+
+
+def test_a_bucket_that_gets_another_name_leaves_the_old_one_with_its_data_guarded(sandbox: Sandbox) -> None:
+    def named(name: str) -> Program:
+        return own(lambda: pulumi.export("bucket", aws.Bucket("ours", {"bucket": name}).bucket))
+
+    sandbox.up(named("acme-old"))
+    s3 = sandbox.aws.client("s3")
+    s3.put_object(Bucket="acme-old", Key="report.pdf", Body=b"precious")
+
+    result = sandbox.up(named("acme-new"))
+
+    assert not result.failures, result.failures
+    assert result.outputs["bucket"] == "acme-new"
+    assert buckets(sandbox) == {"acme-old", "acme-new"}
+    assert_guarded(s3, "acme-old")
+    assert_guarded(s3, "acme-new")
+
+
+@pytest.mark.parametrize("on_destroy", ["keep", "delete"])
+def test_turning_versioning_off_suspends_it(
+    sandbox: Sandbox, program: Make, street_scenes: Datasets, on_destroy: str
+) -> None:
+    street_scenes["street-scenes"]["on_destroy"] = on_destroy
+    wanted = street_scenes["street-scenes"]["lightly"]["s3"]
+    wanted["versioning"] = True
+    sandbox.up(program(street_scenes))
+    (made,) = buckets(sandbox) - {"acme-raw"}
+    s3 = sandbox.aws.client("s3")
+    assert s3.get_bucket_versioning(Bucket=made)["Status"] == "Enabled"
+    wanted["versioning"] = False
+
+    result = sandbox.up(program(street_scenes))
+
+    assert changed(result) == {("delete", "BucketVersioning", "lightly-street-scenes-lightly")}
+    assert s3.get_bucket_versioning(Bucket=made)["Status"] == "Suspended"
+    assert_guarded(s3, made)
 
 
 def test_a_new_name_renames_the_dataset_in_place(sandbox: Sandbox, program: Make, street_scenes: Datasets) -> None:
@@ -293,11 +398,14 @@ def test_a_kms_key_of_ones_own_is_opened_by_grants_alone(
     result = sandbox.up(program(street_scenes))
 
     assert sandbox.report(result).ok
-    grants = {tuple(it["Operations"]) for it in kms.list_grants(KeyId=key)["Grants"]}
-    assert grants == {("Decrypt",), ("Decrypt", "Encrypt", "GenerateDataKey")}
+    (made,) = buckets(sandbox) - {"acme-raw"}
+    grants = {tuple(it["Operations"]): it.get("Constraints") for it in kms.list_grants(KeyId=key)["Grants"]}
+    assert grants == {
+        ("Decrypt",): None,
+        ("Decrypt", "Encrypt", "GenerateDataKey"): {"EncryptionContextEquals": {"aws:s3:arn": f"arn:aws:s3:::{made}"}},
+    }, "a key for a bucket made here opens that one alone"
     assert kms.get_key_policy(KeyId=key, PolicyName="default")["Policy"] == before
     assert the_dataset(sandbox).datasources["LIGHTLY"]["s3ServerSideEncryptionKMSKey"] == key
-    (made,) = buckets(sandbox) - {"acme-raw"}
     (rule,) = sandbox.aws.client("s3").get_bucket_encryption(Bucket=made)["ServerSideEncryptionConfiguration"]["Rules"]
     assert rule["ApplyServerSideEncryptionByDefault"]["KMSMasterKeyID"] == key
     assert rule["BucketKeyEnabled"]
@@ -328,3 +436,74 @@ def test_everything_optional_at_once(sandbox: Sandbox, program: Make, street_sce
     assert role["MaxSessionDuration"] == 12 * 60 * 60
     config = the_dataset(sandbox).datasources["LIGHTLY"]
     assert (config["s3Region"], config["s3ExternalId"]) == ("us-east-1", "given-by-the-user")
+
+
+def test_a_program_names_its_own_bucket_key_and_role_by_their_outputs(sandbox: Sandbox) -> None:
+    role_arn, external_id = "arn:aws:iam::123456789012:role/theirs", "given-by-the-user"
+
+    def run() -> None:
+        bucket = pulumi_aws.s3.Bucket("theirs")
+        key = pulumi_aws.kms.Key("theirs")
+        pulumi_aws.s3.BucketObjectv2("image", bucket=bucket.bucket, key="raw/image.png", content="an image")
+        role = pulumi_aws.iam.Role(
+            "theirs",
+            name="theirs",
+            assume_role_policy=policy.to_json(policy.trust_policy(external_id=external_id)),
+            max_session_duration=policy.MAX_SESSION_SECONDS,
+        )
+        allowed = pulumi_aws.iam.RolePolicy(
+            "theirs",
+            role=role.name,
+            policy=bucket.arn.apply(
+                lambda it: policy.to_json(
+                    policy.access_policy(purpose=Purpose.LIGHTLY, bucket_arn=it, prefix="lightly/")
+                )
+            ),
+        )
+        raw = aws.S3Datasource(
+            "raw",
+            {
+                "purpose": Purpose.INPUT,
+                "bucket": bucket.bucket,
+                "prefix": "raw/",
+                "region": "eu-central-1",
+                "access": aws.DelegatedAccess("raw"),
+                "kms_key_arn": key.arn,
+            },
+        )
+        lightly = aws.S3Datasource(
+            "lightly",
+            {
+                "purpose": Purpose.LIGHTLY,
+                "bucket": bucket.bucket,
+                "prefix": "lightly/",
+                "region": "eu-central-1",
+                "access": aws.DelegatedAccess("theirs", {"role_arn": role.arn, "external_id": external_id}),
+            },
+            pulumi.ResourceOptions(depends_on=[allowed]),
+        )
+        registration = Registration("scenes", {"name": "scenes", "type": "Images"})
+        Dataset("scenes", {"registration": registration, "input": raw, "lightly": lightly, "verify_deadline": 5})
+        pulumi.export("bucket", bucket.bucket)
+        pulumi.export("key", key.arn)
+        pulumi.export("role", raw.config["s3_arn"])
+
+    assert not sandbox.preview(own(run)).failures, "nothing is known in a preview"
+
+    result = sandbox.up(own(run))
+
+    assert not result.failures, result.failures
+    bucket, key, role = (result.outputs[it] for it in ("bucket", "key", "role"))
+    iam, name = sandbox.aws.client("iam"), role.rsplit("/", 1)[-1]
+    (attached,) = iam.list_role_policies(RoleName=name)["PolicyNames"]
+    assert iam.get_role_policy(RoleName=name, PolicyName=attached)["PolicyDocument"] == policy.access_policy(
+        purpose=Purpose.INPUT, bucket_arn=f"arn:aws:s3:::{bucket}", prefix="raw/", kms_key_arn=key
+    )
+    (grant,) = sandbox.aws.client("kms").list_grants(KeyId=key)["Grants"]
+    assert (grant["GranteePrincipal"], grant["Operations"]) == (role, ["Decrypt"])
+    told = the_dataset(sandbox).datasources
+    assert (told["INPUT"]["fullPath"], told["INPUT"]["s3ServerSideEncryptionKMSKey"]) == (f"s3://{bucket}/raw/", key)
+    assert (told["LIGHTLY"]["fullPath"], told["LIGHTLY"]["s3ARN"]) == (f"s3://{bucket}/lightly/", role_arn)
+    assert len(iam.list_role_policies(RoleName="theirs")["PolicyNames"]) == 1, "their own role is granted nothing"
+    assert sandbox.report(result).ok
+    assert changed(sandbox.up(own(run))) == set()

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lightly_infra import stack
 from lightly_infra.sandbox.engine.interface import Program, Secret
 from lightly_infra.sandbox.environment import EngineName, Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from lightly_infra.sandbox.lightly_rules import Dataset
 
     Make = Callable[..., Program]
 
@@ -39,16 +44,22 @@ def datasets() -> dict[str, Any]:
     }
 
 
+def with_secrets(program: Program) -> Program:
+    """The program with its datasets secret, as `pulumi config set --secret --path` leaves a key with a secret in it."""
+    return dataclasses.replace(program, secret_keys=frozenset({stack.DATASETS_KEY}))
+
+
 def secrets_of(sandbox: Sandbox) -> set[str]:
     """Every secret that exists by now: what we planted, and what was minted on the way."""
-    held = {TOKEN, EXTERNAL_ID}
-    for dataset in sandbox.lightly.datasets.values():
-        for config in dataset.datasources.values():
-            held |= {config[name] for name in ("s3ExternalId", "s3SecretAccessKey") if name in config}
-    return held
+    return {TOKEN, EXTERNAL_ID}.union(*map(secrets_in, sandbox.lightly.datasets.values()))
 
 
-@pytest.mark.parametrize("ending", ["well", "badly"])
+def secrets_in(dataset: Dataset) -> set[str]:
+    names = ("s3ExternalId", "s3SecretAccessKey")
+    return {config[name] for config in dataset.datasources.values() for name in names if name in config}
+
+
+@pytest.mark.parametrize("ending", ["well", "badly", "badly on refresh"])
 def test_no_secret_in_state_results_or_logs(
     engine: EngineName,
     program: Make,
@@ -60,11 +71,20 @@ def test_no_secret_in_state_results_or_logs(
     # At DEBUG botocore writes out whole requests and answers; only the sandbox's emulated provider uses it.
     caplog.set_level(logging.INFO, "botocore")
     with Sandbox(engine=engine, token=TOKEN) as sandbox:
-        if ending == "badly":
-            sandbox.lightly.fail_next("GET", "verify$", 500, times=100)
-        result = sandbox.up(program(datasets()))
+        run = with_secrets(program(datasets()))
+        if ending == "badly":  # and with a server that repeats everything it knows
+            sandbox.lightly.fail_next("GET", "verify$", 500, times=100, error=lambda: " ".join(secrets_of(sandbox)))
+        result = sandbox.up(run)
         assert result.failed == (ending == "badly"), result.failures
-        refreshed = sandbox.refresh(program(datasets()))
+        if ending == "badly on refresh":
+            for dataset in sandbox.lightly.datasets.values():
+                error = partial(" ".join, {TOKEN, *secrets_in(dataset)})
+                sandbox.lightly.fail_next("GET", f"{dataset.id}/datasource/verify$", 500, times=100, error=error)
+        refreshed = sandbox.refresh(run)
+        assert refreshed.failed == (ending == "badly on refresh"), refreshed.failures
+        for failure in (*result.failures, *refreshed.failures):
+            assert "[redacted]" in failure.message
+            assert "[secret]" not in failure.message, "the engine had to hide what we had told it"
 
         secrets = secrets_of(sandbox)
         assert len(secrets) == 4, "a token, an external id, two access keys"
@@ -83,7 +103,7 @@ def test_no_secret_in_state_results_or_logs(
 
 def test_outputs_hold_secrets_only_as_secrets(engine: EngineName, program: Make) -> None:
     with Sandbox(engine=engine, token=TOKEN) as sandbox:
-        result = sandbox.up(program(datasets()))
+        result = sandbox.up(with_secrets(program(datasets())))
 
         credentials = result.outputs["credentials"]
         assert credentials["brought"]["input"]["external_id"] == Secret(EXTERNAL_ID)

@@ -170,8 +170,9 @@ def test_errors_in_an_answer_to_verify_are_redacted() -> None:
     lightly = client(lambda _: httpx.Response(200, json=answer))
     assert_clean(repr(lightly.verify(ID)))
     answer["errors"] = {"canList": f"key {SECRET}"}
+    lightly.hide([SECRET])
     with pytest.raises(LightlyError) as missing:
-        verify_until_allowed(lightly, ID, deadline=0, secrets=[SECRET])
+        verify_until_allowed(lightly, ID, deadline=0)
     assert_clean(str(missing.value), repr(missing.value), "".join(traceback.format_exception(missing.value)))
 
 

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import traceback
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lightly_infra.lightly.errors import ApiError, PermissionsMissing
+from lightly_infra.lightly.client import LightlyClient
+from lightly_infra.lightly.errors import ApiError, LightlyError, PermissionsMissing
 from lightly_infra.lightly.models import DatasetType, parse_config
 from lightly_infra.lightly.operations import verify_until_allowed
 from lightly_infra.provider.verification import Provider
-from tests.provider.emulated import UNKNOWN, Configured
+from lightly_infra.sandbox import probe
+from lightly_infra.sandbox.lightly_rules import Refusal
+from tests.provider.emulated import TOKEN, UNKNOWN, Configured
 
 if TYPE_CHECKING:
     from lightly_infra.sandbox.lightly import LightlyServer
 
+EXTERNAL_ID = "canary-external-id"
 CONFIG = {
-    "type": "S3",
+    "type": "S3DelegatedAccess",
     "purpose": "INPUT",
     "full_path": "s3://acme-raw/a/",
     "s3_region": "eu-central-1",
-    "s3_access_key_id": "AKIAEXAMPLE",
-    "s3_secret_access_key": "canary-secret-access-key",
+    "s3_arn": "arn:aws:iam::123456789012:role/ours",
+    "s3_external_id": EXTERNAL_ID,
 }
 ALLOWED = dict.fromkeys(("can_list", "can_read", "can_write", "can_overwrite"), True)
 MANY = 1_000_000
@@ -34,10 +39,12 @@ def provider(server: LightlyServer, configured: Configured) -> Provider:
 
 
 @pytest.fixture
-def props(provider: Provider) -> dict[str, Any]:
-    dataset_id = provider.client.create_dataset("Street scenes", DatasetType.IMAGES)
-    provider.client.set_datasource(dataset_id, parse_config(CONFIG))
-    return {"dataset_id": dataset_id, "triggers": ["a"], "deadline": 5.0}
+def props(server: LightlyServer) -> dict[str, Any]:
+    # By another client, as it is another process that runs the datasource's provider: this one has heard no secret.
+    with LightlyClient(TOKEN, base_url=server.url) as another:
+        dataset_id = another.create_dataset("Street scenes", DatasetType.IMAGES)
+        another.set_datasource(dataset_id, parse_config(CONFIG))
+    return {"dataset_id": dataset_id, "triggers": ["a"], "secrets": [EXTERNAL_ID], "deadline": 5.0}
 
 
 @pytest.mark.parametrize("deadline", [1, 0.5, 120.0, UNKNOWN])
@@ -58,6 +65,8 @@ def test_anything_else_is_refused(provider: Provider, deadline: object) -> None:
         ({}, []),
         ({"triggers": ["b"]}, []),
         ({"triggers": UNKNOWN}, []),
+        ({"secrets": ["another-external-id"]}, []),
+        ({"secrets": UNKNOWN}, []),
         ({"deadline": 7}, []),
         ({"dataset_id": "f" * 24}, ["dataset_id"]),
         ({"dataset_id": UNKNOWN}, ["dataset_id"]),
@@ -104,6 +113,50 @@ def test_an_update_asks_again(provider: Provider, server: LightlyServer, props: 
     updated = provider.update(props["dataset_id"], props | ALLOWED, {**props, "triggers": ["b"], "__provider": "…"})
     assert updated.outs == props | ALLOWED | {"triggers": ["b"]}
     assert len(server.requests) == before + 1
+
+
+ECHO = f"AccessDenied: sts:AssumeRole with external id {EXTERNAL_ID} was refused"
+
+
+def deny(*_: object) -> dict[str, Any]:
+    """What Lightly answers when it is allowed nothing, and repeats what it was told."""
+    names = ("canList", "canRead", "canWrite", "canOverwrite")
+    return {**dict.fromkeys(names, False), "errors": dict.fromkeys(names, ECHO)}
+
+
+def refuse_credentials(*_: object) -> dict[str, Any]:
+    raise Refusal(400, "DATASET_DATASOURCE_CREDENTIALS_ERROR", ECHO)
+
+
+def break_down(*_: object) -> dict[str, Any]:
+    raise Refusal(400, "BAD_REQUEST", ECHO)
+
+
+def told_by(error: BaseException) -> str:
+    return "".join(traceback.format_exception(error)) + repr(error) + repr(vars(error))
+
+
+@pytest.mark.parametrize("answer", [deny, refuse_credentials, break_down])
+@pytest.mark.parametrize("operation", ["create", "update"])
+def test_a_failure_never_shows_a_secret_that_lightly_repeats(
+    provider: Provider, props: dict[str, Any], answer: object, operation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probe, "permissions", answer)
+    props["deadline"] = 0.01
+    with pytest.raises(LightlyError) as error:
+        provider.create(props) if operation == "create" else provider.update(props["dataset_id"], props, props)
+    assert EXTERNAL_ID not in told_by(error.value)
+    assert "external id [redacted] was refused" in str(error.value)
+
+
+def test_a_refresh_never_shows_a_secret_that_lightly_repeats(
+    provider: Provider, props: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probe, "permissions", break_down)
+    with pytest.raises(LightlyError) as error:
+        provider.read(props["dataset_id"], props | ALLOWED)
+    assert EXTERNAL_ID not in told_by(error.value)
+    assert "external id [redacted] was refused" in str(error.value)
 
 
 def test_a_refresh_asks_once_and_changes_nothing_while_it_holds(

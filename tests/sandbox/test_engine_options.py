@@ -10,6 +10,7 @@ import pulumi
 import pytest
 from pulumi import Alias, ResourceOptions
 
+from lightly_infra.sandbox.engine.values import SECRET_SIGNATURE, SIGNATURE
 from tests.sandbox.engine_fixtures import Box, FakeCloudProvider, Note, Thing, thing_called
 from tests.sandbox.engine_harness import Bench, bench, by_name, on_both_engines
 
@@ -271,6 +272,29 @@ def test_a_value_that_becomes_secret_changes_nothing_but_is_hidden(both: Bench) 
     assert CANARY in json.dumps(both.engine.export())
     assert both.up(lambda: Thing("a", note=pulumi.Output.secret(CANARY))).counts == {"same": 1}
     assert CANARY not in json.dumps(both.engine.export())
+
+
+def test_the_state_holds_the_config_of_default_providers_with_its_secrets_hidden(both: Bench) -> None:
+    both.config = {"fake:region": "mars", "fake:token": CANARY, "test:plain": "seen"}
+    both.secret_keys = frozenset({"fake:token"})
+    both.up(lambda: (Thing("a"), Note("n")))
+
+    resources = both.engine.export()["deployment"]["resources"]
+    states = {state["urn"].rpartition("::")[2]: state for state in resources}
+    defaults = {state["type"]: state for state in resources if state["urn"].endswith("::default")}
+    fake, dynamic = defaults["pulumi:providers:fake"], defaults["pulumi:providers:pulumi-python"]
+    assert len(defaults) == 2
+    assert states["a"]["provider"] == f"{fake['urn']}::{fake['id']}"
+    assert states["n"]["provider"] == f"{dynamic['urn']}::{dynamic['id']}"
+    hidden = {SIGNATURE: SECRET_SIGNATURE, "ciphertext": "[secret]"}
+    for part in ("inputs", "outputs"):
+        assert fake[part] == {"region": "mars", "token": hidden}
+        assert dynamic[part] == {"fake:region": "mars", "fake:token": hidden, "test:plain": "seen"}
+    assert CANARY not in json.dumps(resources)
+
+    both.secret_keys = frozenset()  # what is plain in the config is plain in the state
+    both.up(lambda: (Thing("a"), Note("n")))
+    assert CANARY in json.dumps(both.engine.export())
 
 
 def test_two_previews_leave_no_trace_of_each_other(both: Bench) -> None:

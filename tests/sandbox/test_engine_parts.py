@@ -5,20 +5,22 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import grpc
 import pytest
-from google.protobuf import struct_pb2
+from google.protobuf import descriptor_pb2, message_factory, struct_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 from pulumi.automation import EngineEvent
-from pulumi.runtime.proto import alias_pb2, provider_pb2_grpc
+from pulumi.runtime.proto import alias_pb2, provider_pb2_grpc, resource_pb2
 from pulumi.runtime.proto import provider_pb2 as messages
 
 from lightly_infra.sandbox.engine import Change, Failure, Operation, Secret
 from lightly_infra.sandbox.engine.document import outputs_of, sealed_document, secrets_of
 from lightly_infra.sandbox.engine.events import Listener
+from lightly_infra.sandbox.engine.goals import external_of, goal_of
+from lightly_infra.sandbox.engine.interface import UnsupportedFeature
 from lightly_infra.sandbox.engine.messages import Scrubber, describe, last_message
 from lightly_infra.sandbox.engine.paths import contains, parse_path, reset_ignored
 from lightly_infra.sandbox.engine.plugins import CHANNEL_OPTIONS
@@ -243,6 +245,55 @@ def test_known_secrets_are_hidden_in_every_form_and_short_ones_left_alone() -> N
     scrubber.learn(key, secret=True)
     told = scrubber.scrub('pa"ss w/ord pa\\"ss w/ord pa%22ss+w%2Ford 123456 True open abc abcdefghijklmnopqrstuvwxyz')
     assert told == "[secret] [secret] [secret] [secret] True open abc [secret]"
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "named"),
+    [
+        ("aliasURNs", ["urn:old"], "the field 'aliasURNs' of RegisterResourceRequest"),  # no SDK sends it to us
+        ("importId", "id-1", "importing resources"),
+        ("packageRef", "ref", "parameterized packages"),
+        ("envVarMappings", {"A": "B"}, "environment variable mappings of providers"),
+    ],
+)
+def test_a_field_that_nobody_here_knows_is_refused_by_name(field: str, value: Any, named: str) -> None:
+    with pytest.raises(UnsupportedFeature, match=named):
+        goal_of(resource_pb2.RegisterResourceRequest(type="a:b:C", name="n", **{field: value}))
+
+
+def test_a_read_with_a_field_that_nobody_here_knows_is_refused_by_name() -> None:
+    known = resource_pb2.ReadResourceRequest(type="a:b:C", name="n", id="1", version="2", acceptSecrets=True)
+    assert external_of("u", known).id == "1"
+    known.packageRef = "ref"
+    with pytest.raises(UnsupportedFeature, match="parameterized packages"):
+        external_of("u", known)
+
+
+def test_what_a_newer_sdk_asks_for_is_refused() -> None:
+    """The SDK's own description of the request with one field more, as a release after this one may have."""
+    file = descriptor_pb2.FileDescriptorProto(name="newer.proto", package="newer", syntax="proto3")
+    field = file.message_type.add(name="ReadResourceRequest").field.add(
+        name="wormhole", number=99, json_name="wormhole"
+    )
+    field.type, field.label = field.TYPE_BOOL, field.LABEL_OPTIONAL
+    newer = message_factory.GetMessages([file])["newer.ReadResourceRequest"]
+    with pytest.raises(UnsupportedFeature, match="the field 'wormhole' of ReadResourceRequest"):
+        external_of("u", cast(Any, newer(wormhole=True)))
+
+
+def test_what_is_of_no_consequence_is_let_through() -> None:
+    request = resource_pb2.RegisterResourceRequest(
+        type="a:b:C",
+        name="n",
+        version="1",
+        pluginDownloadURL="https://example.com",
+        providers={"a": "urn::id"},
+        customTimeouts=resource_pb2.RegisterResourceRequest.CustomTimeouts(create="5m"),
+        hooks=resource_pb2.RegisterResourceRequest.ResourceHooksBinding(),
+        hideDiffs=["a"],
+        snippetId="s",
+    )
+    assert goal_of(request).name == "n"
 
 
 def _event(**parts: Any) -> EngineEvent:

@@ -45,7 +45,7 @@ class Access(Component):
 class DelegatedAccessArgs(TypedDict, total=False):
     """A role that Lightly assumes. Every field is optional."""
 
-    role_arn: str
+    role_arn: pulumi.Input[str]
     """A role of your own, which is used as it is and never changed; it needs `external_id`. Default: made here."""
 
     external_id: pulumi.Input[str]
@@ -54,10 +54,10 @@ class DelegatedAccessArgs(TypedDict, total=False):
     lightly_account_id: str
     """The AWS account that Lightly comes from. Default: `policy.LIGHTLY_ACCOUNT_ID`."""
 
-    permissions_boundary: str
+    permissions_boundary: pulumi.Input[str]
     """The ARN of a policy that bounds what the role may ever do. Default: none."""
 
-    tags: Mapping[str, str]
+    tags: pulumi.Input[Mapping[str, pulumi.Input[str]]]
     """Tags of the role."""
 
 
@@ -115,10 +115,10 @@ class DelegatedAccess(Access):
 class AccessKeysArgs(TypedDict, total=False):
     """A user whose access key Lightly holds. Every field is optional."""
 
-    permissions_boundary: str
+    permissions_boundary: pulumi.Input[str]
     """The ARN of a policy that bounds what the user may ever do. Default: none."""
 
-    tags: Mapping[str, str]
+    tags: pulumi.Input[Mapping[str, pulumi.Input[str]]]
     """Tags of the user."""
 
 

@@ -25,7 +25,7 @@ class S3DatasourceArgs(TypedDict):
     purpose: Purpose
     """Decides what Lightly may do: see `lightly_infra.permissions`."""
 
-    bucket: Bucket | str
+    bucket: Bucket | pulumi.Input[str]
     """The name of a bucket of yours, which is not changed, or one made with `Bucket`."""
 
     prefix: str
@@ -37,7 +37,7 @@ class S3DatasourceArgs(TypedDict):
     access: Access
     """How Lightly gets in. It is granted the prefix."""
 
-    kms_key_arn: NotRequired[str]
+    kms_key_arn: NotRequired[pulumi.Input[str]]
     """The ARN of the KMS key that the bucket of yours is encrypted with. Default: that of a `Bucket`, or none."""
 
     allowed_source_ips: NotRequired[Sequence[str]]
@@ -59,29 +59,38 @@ class S3Datasource(CloudDatasource):
         prefix = paths.normalise_prefix(args["prefix"])
         source_ips = list(args.get("allowed_source_ips", ()))
         owned = bucket if isinstance(bucket, Bucket) else None
-        bucket_name = owned.bucket if owned else pulumi.Output.from_input(str(bucket))
-        bucket_arn = owned.arn if owned else f"arn:{policy.partition(args['region'])}:s3:::{bucket}"
-        kms_key_arn = args.get("kms_key_arn") or (owned.kms_key_arn if owned else None)
+        kms_key_arn = args.get("kms_key_arn", owned.kms_key_arn if owned else None)
+        bucket_keys = owned is not None and owned.kms_key_arn is not None
+        if isinstance(bucket, Bucket):
+            bucket_name, bucket_arn = bucket.bucket, bucket.arn
+        else:
+            if isinstance(bucket, str):  # what is known is refused here, and not later in a task
+                paths.check_s3_bucket(bucket)
+            bucket_name = pulumi.Output.from_input(bucket).apply(paths.check_s3_bucket)
+            bucket_arn = bucket_name.apply(f"arn:{policy.partition(args['region'])}:s3:::{{}}".format)
 
-        document = pulumi.Output.from_input(bucket_arn).apply(
-            lambda it: policy.to_json(
+        self.granted = pulumi.Output.all(bucket_arn, kms_key_arn).apply(
+            lambda known: policy.to_json(
                 policy.access_policy(
                     purpose=self.purpose,
-                    bucket_arn=it,
+                    bucket_arn=known[0],
                     prefix=prefix,
-                    kms_key_arn=kms_key_arn,
+                    kms_key_arn=known[1],
                     allowed_source_ips=source_ips,
                 )
             )
         )
-        access.grant(name, document, self.child())
-        if kms_key_arn and access.principal_arn is not None:
+        # Whoever waits for the access waits for what guards the bucket, too.
+        access.grant(name, self.granted, self.child(depends_on=[owned] if owned else []))
+        if kms_key_arn is not None and access.principal_arn is not None:
             aws.kms.Grant(
                 name,
                 key_id=kms_key_arn,
                 grantee_principal=access.principal_arn,
                 operations=policy.kms_operations(self.purpose),
-                region=kms_key_arn.split(":")[3],
+                # S3 names the bucket to KMS only where bucket keys are on, as on the buckets made here with a key.
+                constraints=[{"encryption_context_equals": {"aws:s3:arn": bucket_arn}}] if bucket_keys else None,
+                region=pulumi.Output.from_input(kms_key_arn).apply(lambda it: it.split(":")[3]),
                 opts=self.child(),
             )
         if owned and prefix:
@@ -93,14 +102,13 @@ class S3Datasource(CloudDatasource):
                 content="",
                 content_type="application/x-directory",
                 region=owned.region,
-                opts=self.child(retain_on_delete=owned.retain, depends_on=[owned]),
+                opts=self.child(depends_on=[owned], deleted_with=owned.resource if owned.retain else None),
             )
 
         self.path = bucket_name.apply(lambda it: paths.resource_path("s3", it, prefix))
         self.config = {**access.config, "full_path": self.path, "s3_region": args["region"]}
-        if kms_key_arn:
+        if kms_key_arn is not None:
             self.config = {**self.config, "s3_server_side_encryption_kms_key": kms_key_arn}
         self.identity, self.secrets = access.identity, access.secrets
-        self.revision = [document, *self.config.values()]
         self.verifiable = not source_ips
         self.register_outputs({"path": self.path, **self.identity})

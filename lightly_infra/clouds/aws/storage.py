@@ -30,13 +30,13 @@ class AccessLogsArgs(TypedDict):
 class BucketArgs(TypedDict, total=False):
     """A bucket for Lightly. Every field is optional; the defaults are the safe ones."""
 
-    bucket: str
+    bucket: pulumi.Input[str]
     """The bucket's name. Default: the component's name and a random suffix."""
 
-    region: str
+    region: pulumi.Input[str]
     """The AWS region. Default: the provider's."""
 
-    kms_key_arn: str
+    kms_key_arn: pulumi.Input[str]
     """Encrypt with this KMS key (its ARN, not an alias) and a bucket key. Default: SSE-S3 (AES-256)."""
 
     versioning: bool
@@ -49,7 +49,7 @@ class BucketArgs(TypedDict, total=False):
     """Keep the bucket, and all that guards it, when it leaves the program. Default: yes. With `False` the bucket
     is deleted if it is empty, and the deletion fails if it is not: it is never emptied."""
 
-    tags: Mapping[str, str]
+    tags: pulumi.Input[Mapping[str, pulumi.Input[str]]]
     """Tags of the bucket."""
 
 
@@ -65,16 +65,25 @@ class Bucket(Component):
     arn: pulumi.Output[str]
     """The bucket's ARN."""
 
+    resource: aws.s3.Bucket
+    """The bucket itself, for what shall go with it."""
+
     def __init__(self, name: str, args: BucketArgs | None = None, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("aws:Bucket", name, opts)
         args = args or {}
         self.region = args.get("region")
         self.kms_key_arn = args.get("kms_key_arn")
         self.retain = args.get("retain", True)
-        guarded = self.child(retain_on_delete=self.retain)
-
-        bucket = aws.s3.Bucket(name, bucket=args.get("bucket"), region=self.region, tags=args.get("tags"), opts=guarded)
-        self.bucket, self.arn = bucket.bucket, bucket.arn
+        bucket = aws.s3.Bucket(
+            name,
+            bucket=args.get("bucket"),
+            region=self.region,
+            tags=args.get("tags"),
+            opts=self.child(retain_on_delete=self.retain),
+        )
+        self.resource, self.bucket, self.arn = bucket, bucket.bucket, bucket.arn
+        # What guards the bucket goes with it and never before it: a deletion that fails must not leave it open.
+        guarded = self.child(deleted_with=bucket)
 
         private = aws.s3.BucketPublicAccessBlock(
             name,
@@ -146,7 +155,7 @@ class Bucket(Component):
 
 
 def _encryption_rule(
-    kms_key_arn: str | None,
+    kms_key_arn: pulumi.Input[str] | None,
 ) -> aws.s3.BucketServerSideEncryptionConfigurationRuleArgsDict:
     if kms_key_arn is None:
         return {"apply_server_side_encryption_by_default": {"sse_algorithm": "AES256"}}

@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Final
 
 from lightly_infra.sandbox.engine.diffing import difference
 from lightly_infra.sandbox.engine.generator import StepGenerator
-from lightly_infra.sandbox.engine.goals import goal_of
+from lightly_infra.sandbox.engine.goals import external_of, goal_of
 from lightly_infra.sandbox.engine.interface import Failure, Operation, Result, UnsupportedFeature
 from lightly_infra.sandbox.engine.messages import join_unique, last_message
 from lightly_infra.sandbox.engine.provider import ProviderError
-from lightly_infra.sandbox.engine.providers import refuse_unservable
 from lightly_infra.sandbox.engine.state import ResourceState, delete_waves, dependencies_of
 from lightly_infra.sandbox.engine.steps import Delete, Forget, ProtectedError, Run, Step, StepError
 from lightly_infra.sandbox.engine.urns import STACK_TYPE
-from lightly_infra.sandbox.engine.values import UNKNOWN_SENTINEL, Properties, from_struct, plain
+from lightly_infra.sandbox.engine.values import Properties, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -56,19 +55,13 @@ class Deployment:
         Raises:
             Stopped: This or another resource failed.
         """
-        urn = ""
-        with self._generating:
-            self._check_running()
-            try:
-                urn = self._generator.urn_for(request.type, request.name, request.parent)
-                goal = goal_of(request)
-                self._run.scrubber.learn(goal.properties)
-                new, steps = self._generator.register(urn, goal)
-            except (StepError, ProviderError, UnsupportedFeature) as error:
-                raise self.fail(urn, error) from error
-        self._apply(urn, steps)
-        self._news[urn] = new
-        return new
+
+        def plan(urn: str) -> tuple[ResourceState, list[Step]]:
+            goal = goal_of(request)
+            self._run.scrubber.learn(goal.properties)
+            return self._generator.register(urn, goal)
+
+        return self._carry_out(request, plan)
 
     def read(self, request: resource_pb2.ReadResourceRequest) -> ResourceState:
         """Reads a resource that someone else owns.
@@ -76,18 +69,12 @@ class Deployment:
         Raises:
             Stopped: This or another resource failed.
         """
-        urn = ""
-        with self._generating:
-            self._check_running()
-            try:
-                urn = self._generator.urn_for(request.type, request.name, request.parent)
-                new = _external(urn, request)
-                steps = self._generator.read(new)
-            except (StepError, UnsupportedFeature) as error:
-                raise self.fail(urn, error) from error
-        self._apply(urn, steps)
-        self._news[urn] = new
-        return new
+
+        def plan(urn: str) -> tuple[ResourceState, list[Step]]:
+            new = external_of(urn, request)
+            return new, self._generator.read(new)
+
+        return self._carry_out(request, plan)
 
     def register_outputs(self, urn: str, outputs: Properties) -> None:
         """Records what a component says it gives; the stack's own outputs count once the run is over."""
@@ -165,6 +152,24 @@ class Deployment:
             outputs = plain(stack.outputs) if stack else {}
         return Result(tuple(self._run.changes), outputs, tuple(self._failures))
 
+    def _carry_out(
+        self,
+        request: resource_pb2.RegisterResourceRequest | resource_pb2.ReadResourceRequest,
+        plan: Callable[[str], tuple[ResourceState, list[Step]]],
+    ) -> ResourceState:
+        """Plans what a request needs, one at a time, and does it, several at a time."""
+        urn = ""
+        with self._generating:
+            self._check_running()
+            try:
+                urn = self._generator.urn_for(request.type, request.name, request.parent)
+                new, steps = plan(urn)
+            except (StepError, ProviderError, UnsupportedFeature) as error:
+                raise self.fail(urn, error) from error
+        self._apply(urn, steps)
+        self._news[urn] = new
+        return new
+
     def _check_running(self) -> None:
         if self.stopped:
             raise Stopped
@@ -229,20 +234,3 @@ def _all_dependencies(state: ResourceState, resources: list[ResourceState]) -> s
                 found.add(dependency)
                 waiting.append(dependency)
     return found
-
-
-def _external(urn: str, request: resource_pb2.ReadResourceRequest) -> ResourceState:
-    refuse_unservable(request.type)
-    known = request.id != UNKNOWN_SENTINEL
-    return ResourceState(
-        urn=urn,
-        type=request.type,
-        custom=True,
-        id=request.id if known else "",
-        inputs=from_struct(request.properties),
-        parent=request.parent,
-        provider=request.provider,
-        dependencies=tuple(sorted(request.dependencies)),
-        additional_secret_outputs=tuple(request.additionalSecretOutputs),
-        external=True,
-    )

@@ -15,7 +15,7 @@ from lightly_infra.sandbox.engine.environment import environment
 from lightly_infra.sandbox.engine.messages import Scrubber
 from lightly_infra.sandbox.engine.monitor import Log, Monitor, run_program
 from lightly_infra.sandbox.engine.plugins import Plugins
-from lightly_infra.sandbox.engine.providers import Providers
+from lightly_infra.sandbox.engine.providers import Providers, with_defaults
 from lightly_infra.sandbox.engine.state import ResourceState, Snapshot
 from lightly_infra.sandbox.engine.steps import Run
 
@@ -42,6 +42,7 @@ class EmbeddedEngine:
         self._plugins = Plugins(providers, env)
         self._on_log = on_log
         self._resources: list[ResourceState] = []
+        self._program: Program | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -69,7 +70,8 @@ class EmbeddedEngine:
 
     def export(self) -> dict[str, Any]:
         """The state as a deployment document (version 3). Secrets are there without their values."""
-        resources = [resource.document() for resource in self._resources]
+        states = with_defaults(self._resources, self._program) if self._program else []
+        resources = [state.document() for state in states]
         return {"version": 3, "deployment": {"manifest": {}, "resources": resources}}
 
     def close(self) -> None:
@@ -107,5 +109,5 @@ class EmbeddedEngine:
                 act(deployment, run)
             finally:
                 if not preview:  # also when interrupted: what was done must not be forgotten
-                    self._resources = snapshot.resources()
+                    self._resources, self._program = snapshot.resources(), program
             return deployment.result(with_outputs=with_outputs)

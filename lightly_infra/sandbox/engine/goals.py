@@ -7,15 +7,42 @@ from typing import TYPE_CHECKING, Final
 
 from lightly_infra.sandbox.engine.interface import UnsupportedFeature
 from lightly_infra.sandbox.engine.providers import refuse_unservable
+from lightly_infra.sandbox.engine.state import ResourceState
 from lightly_infra.sandbox.engine.urns import STACK_TYPE
-from lightly_infra.sandbox.engine.values import Properties, from_struct
+from lightly_infra.sandbox.engine.values import UNKNOWN_SENTINEL, Properties, from_struct
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from google.protobuf.message import Message
     from pulumi.runtime.proto import alias_pb2, resource_pb2
 
-# Fields of the request that change what happens and that this engine does not act on. `customTimeouts` is let
-# through on purpose: our providers have no use for it. `hideDiffs` only concerns display.
-_REFUSED: Final = {
+# Only what is listed here may be asked for, so that what a newer SDK adds is refused and not passed over.
+_ACTED_ON: Final = frozenset(
+    {
+        *("type", "name", "custom", "parent", "object", "provider", "dependencies", "propertyDependencies"),
+        *("protect", "retainOnDelete", "deletedWith", "replace_with", "ignoreChanges", "replaceOnChanges"),
+        *("deleteBeforeReplace", "deleteBeforeReplaceDefined", "additionalSecretOutputs", "aliases"),
+    }
+)
+_READ: Final = frozenset(
+    {*("type", "name", "id", "parent", "properties", "provider", "dependencies", "additionalSecretOutputs")}
+)
+_OF_NO_CONSEQUENCE: Final = frozenset(
+    {
+        # What the SDK can do and understand: we may make less use of it.
+        *("acceptSecrets", "acceptResources", "accepts_byte_string"),
+        *("aliasSpecs", "supportsPartialValues", "supportsResultReporting"),
+        # There is one emulated provider for all versions, and it has no use for time-outs.
+        *("version", "pluginDownloadURL", "pluginChecksums", "customTimeouts"),
+        # For remote components; the SDK itself hands them on to the children of all others.
+        "providers",
+        # For display and diagnosis.
+        *("hideDiffs", "sourcePosition", "stackTrace", "parentStackTraceHandle", "snippetId"),
+    }
+)
+# What people call the options behind the fields; any other is refused by the field's name.
+_FEATURES: Final = {
     "importId": "importing resources (ResourceOptions.import_)",
     "remote": "remote components",
     "transforms": "resource transforms (ResourceOptions.transforms); `transformations` work",
@@ -23,6 +50,7 @@ _REFUSED: Final = {
     "packageRef": "parameterized packages",
     "envVarMappings": "environment variable mappings of providers",
     "replacement_trigger": "replacement triggers",
+    "hooks": "resource hooks",
 }
 
 
@@ -55,11 +83,7 @@ def goal_of(request: resource_pb2.RegisterResourceRequest) -> Goal:
     Raises:
         UnsupportedFeature: It asks for something this engine does not do.
     """
-    for name, feature in _REFUSED.items():
-        if _is_set(request, name):
-            raise UnsupportedFeature(feature)
-    if request.HasField("hooks") and request.hooks.ListFields():
-        raise UnsupportedFeature("resource hooks")
+    _refuse_others(request, _ACTED_ON)
     if request.type != STACK_TYPE:
         refuse_unservable(request.type)
     properties = from_struct(request.object)
@@ -88,5 +112,33 @@ def goal_of(request: resource_pb2.RegisterResourceRequest) -> Goal:
     )
 
 
-def _is_set(request: resource_pb2.RegisterResourceRequest, name: str) -> bool:
-    return any(field.name == name for field, _ in request.ListFields())
+def external_of(urn: str, request: resource_pb2.ReadResourceRequest) -> ResourceState:
+    """The resource of someone else that the program wants to read; without an id as long as that is unknown.
+
+    Raises:
+        UnsupportedFeature: It asks for something this engine does not do.
+    """
+    _refuse_others(request, _READ)
+    refuse_unservable(request.type)
+    return ResourceState(
+        urn=urn,
+        type=request.type,
+        custom=True,
+        id="" if request.id == UNKNOWN_SENTINEL else request.id,
+        inputs=from_struct(request.properties),
+        parent=request.parent,
+        provider=request.provider,
+        dependencies=tuple(sorted(request.dependencies)),
+        additional_secret_outputs=tuple(request.additionalSecretOutputs),
+        external=True,
+    )
+
+
+def _refuse_others(request: Message, acted_on: Collection[str]) -> None:
+    for field, value in request.ListFields():
+        if field.name in acted_on or field.name in _OF_NO_CONSEQUENCE:
+            continue
+        if field.name == "hooks" and not value.ListFields():
+            continue  # the SDK sends it with nothing in it
+        unnamed = f"the field {field.name!r} of {type(request).__name__}"
+        raise UnsupportedFeature(_FEATURES.get(field.name, unnamed))

@@ -99,17 +99,12 @@ class Provider:
     def check(self, urn: str, olds: Properties, news: Properties) -> tuple[Properties, list[str]]:
         """The inputs with defaults filled in, and what is wrong with them ("property: reason")."""
         request = messages.CheckRequest(
-            urn=urn,
-            name=name_of(urn),
-            type=type_of(urn),
+            **_named(urn),
             olds=to_struct(olds, unknowns=True),
             news=to_struct(news, unknowns=True),
             randomSeed=os.urandom(_SEED_BYTES),
         )
-        answer = self._call("Check", request)
-        inputs = from_struct(answer.inputs)
-        annotate_secrets(inputs, news)
-        return inputs, [f"{f.property}: {f.reason}" if f.property else f.reason for f in answer.failures]
+        return _checked(self._call("Check", request), news)
 
     def diff(
         self,
@@ -122,10 +117,8 @@ class Provider:
     ) -> Diff:
         """What the change from old to new means."""
         request = messages.DiffRequest(
+            **_named(urn),
             id=resource_id,
-            urn=urn,
-            name=name_of(urn),
-            type=type_of(urn),
             old_inputs=to_struct(old_inputs, unknowns=True),
             olds=to_struct(old_outputs, unknowns=True),
             news=to_struct(news, unknowns=True),
@@ -135,7 +128,7 @@ class Provider:
 
     def create(self, urn: str, inputs: Properties) -> tuple[str, Properties]:
         """Creates the resource: its id and outputs."""
-        request = messages.CreateRequest(urn=urn, name=name_of(urn), type=type_of(urn), properties=to_struct(inputs))
+        request = messages.CreateRequest(**_named(urn), properties=to_struct(inputs))
         answer = self._call("Create", request)
         if not answer.id:
             raise ProviderError(f"the provider of {type_of(urn)} returned no id for what it created")
@@ -146,10 +139,8 @@ class Provider:
     ) -> tuple[str, Properties | None, Properties | None]:
         """The resource as it is: its id (empty when gone), its inputs if the provider tells, its outputs if it is."""
         request = messages.ReadRequest(
+            **_named(urn),
             id=resource_id,
-            urn=urn,
-            name=name_of(urn),
-            type=type_of(urn),
             inputs=to_struct(inputs),
             properties=to_struct(outputs),
         )
@@ -169,10 +160,8 @@ class Provider:
     ) -> Properties:
         """Changes the resource: its new outputs."""
         request = messages.UpdateRequest(
+            **_named(urn),
             id=resource_id,
-            urn=urn,
-            name=name_of(urn),
-            type=type_of(urn),
             old_inputs=to_struct(old_inputs),
             olds=to_struct(old_outputs),
             news=to_struct(news),
@@ -183,10 +172,8 @@ class Provider:
     def delete(self, urn: str, resource_id: str, inputs: Properties, outputs: Properties) -> None:
         """Deletes the resource."""
         request = messages.DeleteRequest(
+            **_named(urn),
             id=resource_id,
-            urn=urn,
-            name=name_of(urn),
-            type=type_of(urn),
             old_inputs=to_struct(inputs),
             properties=to_struct(outputs),
         )
@@ -208,9 +195,7 @@ class Provider:
     def diff_config(self, urn: str, old_inputs: Properties, news: Properties) -> Diff:
         """As `diff`, for the inputs of an explicit provider."""
         request = messages.DiffRequest(
-            urn=urn,
-            name=name_of(urn),
-            type=type_of(urn),
+            **_named(urn),
             old_inputs=to_struct(old_inputs, secrets=True, unknowns=True),
             olds=to_struct(old_inputs, secrets=True, unknowns=True),
             news=to_struct(news, secrets=True, unknowns=True),
@@ -240,9 +225,7 @@ class UnknownProvider:
 def check_config(call: Call, urn: str, olds: Properties, news: Properties) -> tuple[Properties, list[str]]:
     """Has a provider, configured or not, check its configuration."""
     request = messages.CheckRequest(
-        urn=urn,
-        name=name_of(urn),
-        type=type_of(urn),
+        **_named(urn),
         olds=to_struct(olds, secrets=True, unknowns=True),
         news=to_struct(news, secrets=True, unknowns=True),
     )
@@ -250,9 +233,17 @@ def check_config(call: Call, urn: str, olds: Properties, news: Properties) -> tu
         answer = call("CheckConfig", request)
     except NotImplementedByProvider:
         return copy(news), []
-    inputs = from_struct(answer.inputs)
-    annotate_secrets(inputs, news)
-    return inputs, [f"{f.property}: {f.reason}" if f.property else f.reason for f in answer.failures]
+    return _checked(answer, news)
+
+
+def _named(urn: str) -> dict[str, Any]:
+    """How every request about a resource names it."""
+    return {"urn": urn, "name": name_of(urn), "type": type_of(urn)}
+
+
+def _checked(answer: messages.CheckResponse, news: Properties) -> tuple[Properties, list[str]]:
+    failures = [f"{f.property}: {f.reason}" if f.property else f.reason for f in answer.failures]
+    return _marked(answer.inputs, news), failures
 
 
 def _marked(answer: struct_pb2.Struct, inputs: Properties) -> Properties:

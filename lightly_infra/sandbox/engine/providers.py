@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
+import uuid
 from typing import TYPE_CHECKING, Final
 
 from lightly_infra.sandbox.engine.interface import Program, Secret, UnsupportedFeature
 from lightly_infra.sandbox.engine.plugins import DYNAMIC
 from lightly_infra.sandbox.engine.provider import Provider, UnknownProvider
-from lightly_infra.sandbox.engine.urns import is_provider_type, package_of
+from lightly_infra.sandbox.engine.state import ResourceState
+from lightly_infra.sandbox.engine.urns import PROVIDER_PREFIX, is_provider_type, make_urn, package_of
 from lightly_infra.sandbox.engine.values import Properties, holds_unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from lightly_infra.sandbox.engine.plugins import Plugins
     from lightly_infra.sandbox.engine.provider import Diff
-    from lightly_infra.sandbox.engine.state import ResourceState
 
 _UNKNOWN_PROVIDER: Final = UnknownProvider()
 
@@ -76,7 +78,7 @@ class Providers:
     def _find(self, package: str, provider_urn: str) -> Provider | UnknownProvider:
         if provider_urn:
             return self.explicit(provider_urn)
-        return self._configured(package, self._package_config(package))
+        return self._configured(package, _package_config(package, self._program))
 
     def _ready(self, package: str, provider_urn: str) -> Provider:
         provider = self._find(package, provider_urn)
@@ -84,15 +86,38 @@ class Providers:
             raise UnsupportedFeature(f"provider {package} with a configuration that is not known yet")
         return provider
 
-    def _package_config(self, package: str) -> Properties:
-        """A package gets its own part of the stack's config; dynamic providers get all of it, as keys in full."""
-        inputs: Properties = {}
-        for key, value in self._program.config.items():
-            namespace, _, name = key.partition(":")
-            if package in {DYNAMIC, namespace}:
-                secret = key in self._program.secret_keys
-                inputs[key if package == DYNAMIC else name] = Secret(value) if secret else value
-        return inputs
+
+def with_defaults(resources: Iterable[ResourceState], program: Program) -> list[ResourceState]:
+    """The resources as the real state holds them: with their packages' default providers and all of their config."""
+    defaults: dict[str, ResourceState] = {}
+    served: list[ResourceState] = []
+    for resource in resources:
+        if not resource.managed or resource.provider:
+            served.append(resource)
+            continue
+        package = package_of(resource.type)
+        default = defaults.setdefault(package, _default(package, program))
+        served.append(dataclasses.replace(resource, provider=f"{default.urn}::{default.id}"))
+    return [*defaults.values(), *served]
+
+
+def _default(package: str, program: Program) -> ResourceState:
+    type_ = PROVIDER_PREFIX + package
+    urn = make_urn(program.stack, program.project, "", type_, "default")
+    config = _package_config(package, program)
+    identity = str(uuid.uuid5(uuid.NAMESPACE_URL, urn))  # the same in every export
+    return ResourceState(urn=urn, type=type_, custom=True, id=identity, inputs=config, outputs=config)
+
+
+def _package_config(package: str, program: Program) -> Properties:
+    """A package gets its own part of the stack's config; dynamic providers get all of it, as keys in full."""
+    inputs: Properties = {}
+    for key, value in program.config.items():
+        namespace, _, name = key.partition(":")
+        if package in {DYNAMIC, namespace}:
+            secret = key in program.secret_keys
+            inputs[key if package == DYNAMIC else name] = Secret(value) if secret else value
+    return inputs
 
 
 def refuse_unservable(type_: str) -> None:
