@@ -247,6 +247,8 @@ def _where(name: str, reason: str) -> str:
 
 def _likely_cause(missing: tuple[str, ...], text: str) -> str:
     said = text.lower()
+    if "nosuchbucket" in said:
+        return "the bucket does not exist, or lies in another account: check its name"
     if "assumerole" in said or "external id" in said:
         return "a wrong external id, or a trust policy that does not name Lightly's account with that external id"
     if "kms" in said:

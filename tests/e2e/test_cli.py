@@ -16,6 +16,8 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.sandbox.liveness import children_of
+
 ROOT = Path(__file__).parents[2]
 COMMAND = [str(Path(sys.executable).with_name("lightly-infra"))]
 STACKS = sorted(it.name.removeprefix("Pulumi.").removesuffix(".yaml") for it in (ROOT / "stacks").glob("Pulumi.*.yaml"))
@@ -179,18 +181,6 @@ def test_what_a_program_prints_does_not_disturb_the_document(tmp_path: Path) -> 
 
     assert document(done)["resources"] == {}
     assert "hello from the program" in done.stderr
-
-
-def children_of(pid: int) -> set[int]:
-    found: set[int] = set()
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parent = int(stat.read_text().rsplit(")", 1)[1].split()[1])
-        except (OSError, IndexError):
-            continue
-        if parent == pid:
-            found.add(int(stat.parent.name))
-    return found
 
 
 def gone(pids: set[int], seconds: float = 10) -> bool:

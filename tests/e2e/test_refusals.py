@@ -126,7 +126,7 @@ def test_permissions_that_take_a_while_are_waited_for(sandbox: Sandbox, program:
 
 
 def test_a_failed_run_can_be_run_again(sandbox: Sandbox, program: Make, street_scenes: Datasets) -> None:
-    sandbox.lightly.fail_next("PUT", r"/datasource$", 400, times=2)
+    sandbox.lightly.fail_next("PUT", r"/datasource$", 400)
     assert sandbox.up(program(street_scenes)).failed
 
     result = sandbox.up(program(street_scenes))

@@ -340,6 +340,7 @@ def test_errors_that_waiting_does_not_mend_are_told_at_once(response: httpx.Resp
             "Likely cause: a wrong external id, or a trust",
         ),
         (answer("canRead", canRead="KMS.AccessDenied"), ("read",), "Likely cause: the KMS key"),
+        (answer("canList", canList="NoSuchBucket"), ("list",), "Likely cause: the bucket does not exist"),
         (answer("canRead"), ("read",), "bucket or prefix other than the one that the policy names"),
         (CREDENTIALS_ERROR, (), "can't use the credentials at all: AccessDenied. Likely cause: a wrong external id"),
     ],

@@ -1,4 +1,4 @@
-"""Whether a process still runs, and waiting until something holds."""
+"""Whether a process still runs, which ones it started, and waiting until something holds."""
 
 from __future__ import annotations
 
@@ -22,6 +22,19 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return not Path("/proc/self").exists()
+
+
+def children_of(pid: int) -> set[int]:
+    """The processes that this one started, from whichever thread, and that have not ended. Looks at /proc."""
+    found: set[int] = set()
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = int(stat.read_text().rpartition(")")[2].split()[1])
+        except (OSError, IndexError):
+            continue  # it ended meanwhile
+        if parent == pid:
+            found.add(int(stat.parent.name))
+    return found
 
 
 def within(seconds: float, condition: Callable[[], bool]) -> bool:

@@ -20,6 +20,7 @@ from lightly_infra.sandbox.engine import Failure, Operation, Program
 from lightly_infra.sandbox.engine.embedded import EmbeddedEngine
 from tests.sandbox.engine_fixtures import Cloud, Note, Thing
 from tests.sandbox.engine_harness import PROVIDERS, Bench, bench, by_name
+from tests.sandbox.liveness import children_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -120,26 +121,19 @@ def test_what_was_done_before_an_interrupt_is_not_forgotten(embedded: Bench) -> 
     assert by_name(embedded.up(lambda: Thing("a"))) == {"a": "same"}
 
 
-def _processes() -> set[int]:
-    """The ids of this process's children."""
-    children = f"/proc/self/task/{os.getpid()}/children"
-    with open(children, encoding="ascii") as file:  # noqa: PTH123 - procfs
-        return {int(pid) for pid in file.read().split()}
-
-
 needs_procfs = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks at /proc")
 
 
 @needs_procfs
 def test_nothing_is_left_running_after_close(tmp_path: Path) -> None:
-    before = _processes()
+    before = children_of(os.getpid())
     with bench("embedded", tmp_path) as made:
         made.up(lambda: Note("n"))
-        started = _processes() - before
+        started = children_of(os.getpid()) - before
         assert len(started) == 1
         made.up(lambda: Note("n"))
-        assert _processes() - before == started, "the same process serves all runs"
-    assert not _processes() & started
+        assert children_of(os.getpid()) - before == started, "the same process serves all runs"
+    assert not children_of(os.getpid()) & started
 
 
 @needs_procfs
@@ -149,10 +143,10 @@ def test_the_dynamic_provider_does_not_outlive_a_killed_engine(tmp_path: Path) -
         "from pathlib import Path\n"
         "from tests.sandbox.engine_fixtures import Note\n"
         "from tests.sandbox.engine_harness import bench\n"
+        "from tests.sandbox.liveness import children_of\n"
         "with bench('embedded', Path(sys.argv[1])) as made:\n"
         "    made.up(lambda: Note('n'))\n"
-        "    children = Path(f'/proc/self/task/{os.getpid()}/children').read_text()\n"
-        "    print(children, flush=True)\n"
+        "    print(*children_of(os.getpid()), flush=True)\n"
         "    sys.stdin.read()\n"
     )
     with subprocess.Popen(
