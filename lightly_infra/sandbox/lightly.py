@@ -57,7 +57,7 @@ class _Failure:
     times: int
     headers: Mapping[str, str]
     after: bool
-    error: Callable[[], str]
+    error: Callable[[str], str]
 
 
 @dataclass
@@ -129,7 +129,7 @@ class LightlyServer:
         times: int = 1,
         headers: Mapping[str, str] | None = None,
         after: bool = False,
-        error: Callable[[], str] = lambda: "the emulator was told to fail",
+        error: Callable[[str], str] = lambda _: "the emulator was told to fail",
     ) -> None:
         """Answers the next requests with an error.
 
@@ -140,7 +140,7 @@ class LightlyServer:
             times: How many requests fail.
             headers: Of the answer, e.g. Retry-After.
             after: The request is carried out nevertheless: only its answer is lost.
-            error: What the error says, asked when it happens: a server may repeat what it was sent.
+            error: Makes what the error says of the request's path: a server may repeat what it was sent.
         """
         failure = _Failure(method, re.compile(path), status, times, headers or {}, after, error)
         with self._log.lock:
@@ -236,7 +236,7 @@ class LightlyServer:
             return
         if failure.after:
             await self._app(scope, receive, _nowhere)
-        answer = _error(failure.status, "INTERNAL_SERVER_ERROR", failure.error(), failure.headers)
+        answer = _error(failure.status, "INTERNAL_SERVER_ERROR", failure.error(path), failure.headers)
         await answer(scope, receive, send)
 
     def _note(self, method: str, path: str) -> _Failure | None:

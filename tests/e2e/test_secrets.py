@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -59,6 +58,16 @@ def secrets_in(dataset: Dataset) -> set[str]:
     return {config[name] for config in dataset.datasources.values() for name in names if name in config}
 
 
+def fail_verifies(sandbox: Sandbox) -> None:
+    """Every verify fails, and Lightly repeats all it knows of the dataset."""
+
+    def told(path: str) -> str:
+        dataset_id = path.removeprefix("/v1/datasets/").partition("/")[0]
+        return " ".join({TOKEN, *secrets_in(sandbox.lightly.datasets[dataset_id])})
+
+    sandbox.lightly.fail_next("GET", "verify$", 500, times=100, error=told)
+
+
 @pytest.mark.parametrize("ending", ["well", "badly", "badly on refresh"])
 def test_no_secret_in_state_results_or_logs(
     engine: EngineName,
@@ -72,14 +81,12 @@ def test_no_secret_in_state_results_or_logs(
     caplog.set_level(logging.INFO, "botocore")
     with Sandbox(engine=engine, token=TOKEN) as sandbox:
         run = with_secrets(program(datasets()))
-        if ending == "badly":  # and with a server that repeats everything it knows
-            sandbox.lightly.fail_next("GET", "verify$", 500, times=100, error=lambda: " ".join(secrets_of(sandbox)))
+        if ending == "badly":
+            fail_verifies(sandbox)
         result = sandbox.up(run)
         assert result.failed == (ending == "badly"), result.failures
         if ending == "badly on refresh":
-            for dataset in sandbox.lightly.datasets.values():
-                error = partial(" ".join, {TOKEN, *secrets_in(dataset)})
-                sandbox.lightly.fail_next("GET", f"{dataset.id}/datasource/verify$", 500, times=100, error=error)
+            fail_verifies(sandbox)
         refreshed = sandbox.refresh(run)
         assert refreshed.failed == (ending == "badly on refresh"), refreshed.failures
         for failure in (*result.failures, *refreshed.failures):
@@ -87,7 +94,8 @@ def test_no_secret_in_state_results_or_logs(
             assert "[secret]" not in failure.message, "the engine had to hide what we had told it"
 
         secrets = secrets_of(sandbox)
-        assert len(secrets) == 4, "a token, an external id, two access keys"
+        # A run that fails may end before the access keys are with Lightly.
+        assert len(secrets) == 4 or ending == "badly", "a token, an external id, two access keys"
         told = {
             "state": json.dumps(sandbox.export()),
             "result": f"{result!r} {result.failures} {refreshed!r} {refreshed.failures}",
