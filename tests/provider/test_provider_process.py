@@ -39,7 +39,8 @@ DATASOURCE = {
 def running() -> Iterator[provider_pb2_grpc.ResourceProviderStub]:
     """The providers' process. The token is not in its environment but in the stack's config."""
     environment = {name: it for name, it in os.environ.items() if name != "LIGHTLY_TOKEN"}
-    child = subprocess.Popen([sys.executable, "-m", "pulumi.dynamic"], stdout=subprocess.PIPE, env=environment)
+    # Unbuffered, as Pulumi runs it: it tells its port without flushing.
+    child = subprocess.Popen([sys.executable, "-u", "-m", "pulumi.dynamic"], stdout=subprocess.PIPE, env=environment)
     try:
         assert child.stdout is not None
         with grpc.insecure_channel(f"127.0.0.1:{int(child.stdout.readline())}") as channel:
