@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # A name on PATH may be a shim that does not run, so each is tried.
 PYTHON ?= $(shell for it in python3 python3.13 python3.12 python3.11; do \
 	$$it -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$it && break; done)
-STACK ?= aws-delegated
+STACK ?= aws-delegated mixed
 INSTALL := --constraint constraints.txt --editable '.[dev]'
 
 .DEFAULT_GOAL := help
@@ -15,8 +15,8 @@ INSTALL := --constraint constraints.txt --editable '.[dev]'
 help: ## show what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/'
 
-demo: $(READY) ## deploy a stack into the sandbox and show what was made and proved
-	@$(BIN)/lightly-infra sandbox up --stack $(STACK)
+demo: $(READY) ## deploy stacks into the sandbox and show what was made and proved (STACK=azure: another one)
+	@failed=0; for it in $(STACK); do $(BIN)/lightly-infra sandbox up --stack $$it || failed=$$?; done; exit $$failed
 
 test: check ## every check: lint, types, imports, tests
 	$(BIN)/pytest -n auto --cov --cov-report=
@@ -33,7 +33,7 @@ format: $(READY) ## format and mend what can be mended
 	$(BIN)/ruff check --fix
 
 docs: $(READY) ## write the pages of docs/ that follow from code
-	$(BIN)/python docs/generate.py
+	$(BIN)/python -m docs.generate
 
 bench: $(READY) ## speed, as ratios measured in one run
 	$(BIN)/python -m benchmarks
@@ -51,4 +51,6 @@ $(READY): pyproject.toml constraints.txt
 		&& $(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python $(INSTALL) 2>$(VENV)/uv.log \
 		|| { echo "uv could not install (see $(VENV)/uv.log); pip does it, which takes longer."; \
 			$(BIN)/python -m pip install --quiet --disable-pip-version-check $(INSTALL); }
+	@# Where npm is out of reach, this says so, and all but Azure runs.
+	@$(BIN)/python -m lightly_infra.sandbox.azure.azurite || true
 	@touch $@

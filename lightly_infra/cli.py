@@ -20,7 +20,6 @@ import typer
 from rich.console import Console
 
 from lightly_infra import __version__
-from lightly_infra.paths import check_s3_bucket
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,7 +83,8 @@ BucketsOption = Annotated[
     list[str] | None,
     typer.Option(
         "--bucket",
-        help="For a program of your own: NAME/PREFIX that it takes as given, filled with images. Repeatable.",
+        help="For a program of your own: a bucket that it takes as given, filled with images, such as "
+        "s3://NAME/PREFIX, gs://NAME/PREFIX, obs://NAME/PREFIX or azure://ACCOUNT/CONTAINER/PREFIX. Repeatable.",
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
@@ -110,9 +110,8 @@ def up(
     """Deploy a stack into the sandbox, and show what was made and proved."""
     with _told(as_json=as_json) as tell, _sandbox(stack, config, engine, token=None, tell=tell) as (sandbox, program):
         for given in bucket or []:
-            name, _, prefix = given.partition("/")
             try:
-                sandbox.put_images(check_s3_bucket(name), prefix)
+                sandbox.put_images(given)
             except ValueError as error:
                 tell.refuse(f"--bucket: {error}")
         with tell.progress("Deploying") as on_change:
@@ -265,10 +264,9 @@ def _sandbox(
     stack: str | None, config: Path | None, engine: EngineOption, *, token: str | None, tell: _Teller
 ) -> Iterator[tuple[Sandbox, Program]]:
     """A running sandbox and the program for it; everything wrong with the input is said before anything starts."""
-    from lightly_infra.clouds.aws import policy
     from lightly_infra.sandbox import project
+    from lightly_infra.sandbox.cloud import CannotSeed, CannotStart
     from lightly_infra.sandbox.environment import EngineMissing, Sandbox
-    from lightly_infra.sandbox.seed import CannotSeed
     from lightly_infra.sandbox.stackfile import ProjectError
     from lightly_infra.spec import SpecError
 
@@ -276,10 +274,10 @@ def _sandbox(
         if (stack is None) == (config is None):
             tell.refuse("give one of --stack NAME and --config FILE")
         program = project.of_stack(stack, Path.cwd()) if stack is not None else project.of_file(Path(str(config)))
-        account = project.settings(program).lightly_account_id or policy.LIGHTLY_ACCOUNT_ID
+        account = project.settings(program).lightly_account_id
         with Sandbox(engine=engine.value, token=token, lightly_account_id=account, on_log=tell.log) as sandbox:
             yield sandbox, program
-    except (ProjectError, EngineMissing, CannotSeed, SpecError) as error:
+    except (ProjectError, EngineMissing, CannotSeed, CannotStart, SpecError) as error:
         tell.refuse(str(error))
 
 

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+import re
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+from weakref import WeakKeyDictionary
 
 import pulumi
+from pulumi.resource import DependencyResource
+from pulumi.runtime import get_root_resource
+from pulumi.runtime.proto import resource_pb2
+from pulumi.runtime.settings import _get_callbacks, monitor_supports_feature
+from pulumi.runtime.sync_await import _sync_await
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# Each run of a program has an event loop of its own, and may register a hook of a name once.
+_HOOKS: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, pulumi.ErrorHook]]] = WeakKeyDictionary()
 
 
 class Component(pulumi.ComponentResource):
@@ -12,14 +26,58 @@ class Component(pulumi.ComponentResource):
 
     Pulumi waits for a component's children when something depends on the component, but does not pass the
     component's own `depends_on` down.
+
+    Attributes:
+        failures: What providers say when a child fails for reasons that people really meet, as regular expressions
+            to be searched for, and the remedy for each in plain words. It is shown below the provider's own error.
     """
+
+    failures: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, kind: str, name: str, opts: pulumi.ResourceOptions | None) -> None:
         super().__init__(f"lightly-infra:{kind}", name, None, opts)
         self._depends_on = opts.depends_on if opts is not None else None
+        self._hooks = _remedies(f"lightly-infra:{kind}", self.failures)
 
     def child(self, **options: Any) -> pulumi.ResourceOptions:
-        """The options of a child: this parent, what this component waits for, and `options`."""
+        """The options of a child: this parent, what this component waits for, its remedies, and `options`."""
         return pulumi.ResourceOptions.merge(
-            pulumi.ResourceOptions(parent=self, depends_on=self._depends_on), pulumi.ResourceOptions(**options)
+            pulumi.ResourceOptions(parent=self, depends_on=self._depends_on, hooks=self._hooks),
+            pulumi.ResourceOptions(**options),
         )
+
+
+def remedy_for(error: str, failures: Mapping[str, str]) -> str | None:
+    """The remedy for a provider's error, if one is known: the first whose pattern is found."""
+    return next((remedy for pattern, remedy in failures.items() if re.search(pattern, error)), None)
+
+
+def _remedies(name: str, failures: Mapping[str, str]) -> pulumi.ResourceHookBinding | None:
+    """What has remedies shown; nothing where that cannot work, since it is but a convenience.
+
+    That is a CLI before 3.217, and a component that a plugin builds for a program in another language: it has no
+    stack of its own, and could not know whether the hook is registered already.
+    """
+    supported = monitor_supports_feature(resource_pb2.RESOURCE_MONITOR_FEATURE_ERROR_HOOKS)
+    if not failures or not supported or get_root_resource() is None:
+        return None
+    hooks = _HOOKS.setdefault(asyncio.get_running_loop(), {})
+    if name not in hooks:
+        # Hooks are called through a server, which the SDK starts in a task and stops when the program ends: grpcio
+        # crashes (1.85, segmentation fault) when a program fails so early that one meets the other. So it starts now.
+        _sync_await(_get_callbacks())
+        hooks[name] = _hook(name, failures)
+    return pulumi.ResourceHookBinding(on_error=[hooks[name]])
+
+
+def _hook(name: str, failures: Mapping[str, str]) -> pulumi.ErrorHook:
+    told: set[str] = set()
+
+    def tell(args: pulumi.ErrorHookArgs) -> bool:
+        remedy = remedy_for(args.errors[0], failures)  # newest first
+        if remedy is not None and remedy not in told:
+            told.add(remedy)
+            pulumi.log.error(remedy, DependencyResource(args.urn))
+        return False  # trying again would fail again
+
+    return pulumi.ErrorHook(name, tell)

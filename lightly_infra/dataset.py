@@ -34,7 +34,7 @@ class DatasetArgs(TypedDict):
     """Where Lightly keeps what it makes. It lists, reads, writes, overwrites and deletes there."""
 
     verify_deadline: NotRequired[float]
-    """Seconds to wait for permissions to take effect. Default: `operations.VERIFY_DEADLINE`."""
+    """Seconds to wait for permissions to take effect. Default: what the slower of the clouds may take (`settles`)."""
 
 
 class Dataset(Component):
@@ -75,9 +75,8 @@ class Dataset(Component):
                 "dataset_id": self.dataset_id,
                 "triggers": [it for source in sources for it in (source.granted, *_plain(source.config))],
                 "secrets": [secret for source in sources for secret in source.secrets.values()],
+                "deadline": args.get("verify_deadline", max(source.settles for source in sources)),
             }
-            if (deadline := args.get("verify_deadline")) is not None:
-                verification["deadline"] = deadline
             provider.Verification(name, verification, self.child(depends_on=registered))
         else:
             pulumi.log.warn(

@@ -38,6 +38,16 @@ GRANTED: Final[Mapping[Purpose, tuple[Operation, ...]]] = {
 }
 
 
+REASONS: Final[Mapping[Operation, str]] = {
+    Operation.LIST: "finds the images and videos, and what it has made before",
+    Operation.READ: "loads them, and shows them in the app",
+    Operation.WRITE: "stores thumbnails, crops, frames and reports",
+    Operation.OVERWRITE: "renews them when a run is repeated",
+    Operation.DELETE: "removes what it has made and needs no longer",
+}
+"""What Lightly does with each operation."""
+
+
 def is_granted(purpose: Purpose, operation: Operation) -> bool:
     """Whether Lightly may do `operation` on a datasource of `purpose`."""
     return operation in GRANTED[purpose]

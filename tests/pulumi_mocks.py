@@ -7,17 +7,19 @@ secret in the answer too. In a preview, what the cloud adds is unknown.
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextvars
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
+from urllib.parse import quote
 
 from google.protobuf import empty_pb2, struct_pb2
 from google.protobuf.json_format import MessageToDict, ParseDict
 from pulumi.runtime import mocks, rpc, set_all_config
-from pulumi.runtime.proto import engine_pb2, resource_pb2
+from pulumi.runtime.proto import engine_pb2, provider_pb2, resource_pb2
 from pulumi.runtime.settings import configure, set_root_resource
 from pulumi.runtime.stack import run_in_stack
 
@@ -28,6 +30,30 @@ ACCOUNT: Final = "123456789012"
 MINTED_EXTERNAL_ID: Final = "minted0canary0external0id0000001"
 SECRET_ACCESS_KEY: Final = "canary-secret-access-key"
 DATASET_ID: Final = "0123456789abcdef01234567"
+
+PROJECT_ID: Final = "acme-vision-prod"
+RANDOM_SUFFIX: Final = "0a1b2c3d"
+GCS_AGENT: Final = "service-123456789012@gs-project-accounts.iam.gserviceaccount.com"
+GOOGLE_KEY: Final = '{"type": "service_account", "private_key": "canary-google-key"}'
+
+AZURE_SUBSCRIPTION: Final = "/subscriptions/12345678-1234-1234-1234-123456789012"
+Answer: TypeAlias = tuple[dict[str, Any], list[tuple[str, str]] | None]
+"""What is found, and instead of it (property, reason) where the cloud refuses."""
+
+
+def _azure_sas(args: Mapping[str, Any]) -> Answer:
+    """As Azure makes it, with a signature that depends on all that is signed, and without a question mark."""
+    signed = "+".join(str(args[name]) for name in sorted(args))
+    said = f"sv=2015-04-05&sr={args['resource']}&se={quote(args['sharedAccessExpiryTime'])}&sp={args['permissions']}"
+    return {"serviceSasToken": f"{said}&spr={args['protocols']}&sig=canary{quote(signed, safe='')}"}, []
+
+
+LOOKED_UP: Final[Mapping[str, dict[str, Any] | Callable[[Mapping[str, Any]], Answer]]] = {
+    "azure-native:storage:getStorageAccount": {"allowSharedKeyAccess": True},
+    "azure-native:storage:listStorageAccountServiceSAS": _azure_sas,
+    "gcp:storage/getProjectServiceAccount:getProjectServiceAccount": {"emailAddress": GCS_AGENT},
+}
+"""What the clouds answer when they are asked for something, by the token of the call."""
 
 _SECRET: Final = "1b47061264138c4ac30d75fd1eb44270"  # the engine's mark of a secret
 _SIGNATURE: Final = "4dabf18193072939515e22adb298388d"
@@ -76,6 +102,8 @@ class Recording:
     outputs: dict[str, dict[str, Any]] = field(default_factory=dict)
     """What components and the stack registered, by URN."""
     warnings: list[str] = field(default_factory=list)
+    calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    """What was looked up: the token of the call, and its arguments."""
 
     def of(self, type_: str) -> list[Recorded]:
         """All of a type, or of a part of its name such as `iam/`."""
@@ -192,8 +220,14 @@ class _Engine(mocks.MockEngine):
 
 
 class _NoMocks(mocks.Mocks):
+    def __init__(self, calls: list[tuple[str, dict[str, Any]]]) -> None:
+        self.calls = calls
+
     def call(self, args: mocks.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
-        raise AssertionError(f"nothing is to be looked up, but {args.token} was")
+        assert args.token in LOOKED_UP, f"nothing but {list(LOOKED_UP)} is to be looked up, but {args.token} was"
+        self.calls.append((args.token, dict(args.args)))
+        answer = LOOKED_UP[args.token]
+        return answer(args.args) if callable(answer) else (answer, [])
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         raise NotImplementedError(args.typ)
@@ -201,8 +235,8 @@ class _NoMocks(mocks.Mocks):
 
 class _Monitor(mocks.MockMonitor):
     def __init__(self, *, preview: bool) -> None:
-        super().__init__(_NoMocks())
         self.recording = Recording()
+        super().__init__(_NoMocks(self.recording.calls))
         self.features = self.GetDeploymentInfo(empty_pb2.Empty()).supportedFeatures  # type: ignore[no-untyped-call]
         self._preview = preview
         self._lock = threading.Lock()
@@ -240,6 +274,18 @@ class _Monitor(mocks.MockMonitor):
         answer = ParseDict(outputs if request.custom else {}, struct_pb2.Struct())
         return resource_pb2.RegisterResourceResponse(urn=urn, id=id_ if request.custom else "", object=answer)
 
+    def Invoke(  # noqa: N802 - the protocol's name
+        self, request: resource_pb2.ResourceInvokeRequest
+    ) -> resource_pb2.ResourceInvokeResponse:
+        # As the SDK's own does, which leaves an event loop open in this thread.
+        called = mocks.MockCallArgs(token=request.tok, args=_read(MessageToDict(request.args)), provider="")
+        found, refused = self.mocks.call(called)
+        answer = resource_pb2.ResourceInvokeResponse(
+            failures=[provider_pb2.CheckFailure(property=name, reason=reason) for name, reason in refused or []]
+        )
+        getattr(answer, "return").update(found)
+        return answer
+
     def RegisterResourceOutputs(  # noqa: N802 - the protocol's name
         self, request: resource_pb2.RegisterResourceOutputsRequest
     ) -> empty_pb2.Empty:
@@ -252,6 +298,10 @@ def _made(of: Recorded) -> tuple[str, dict[str, Any]]:
     """The id of what the cloud makes, and the outputs that it adds to the inputs."""
     physical, iam = f"{of.name}-0a1b2c3", f"arn:aws:iam::{ACCOUNT}"
     bucket = of.inputs.get("bucket") or physical
+    account = f"{of.inputs.get('accountId')}@{PROJECT_ID}.iam.gserviceaccount.com"
+    group = of.inputs.get("resourceGroupName", f"{of.name}{RANDOM_SUFFIX}")
+    storage = of.inputs.get("accountName", f"{of.name}{RANDOM_SUFFIX}")
+    container = of.inputs.get("containerName")
     made: dict[str, tuple[str, dict[str, Any]]] = {
         "aws:s3/bucket:Bucket": (bucket, {"bucket": bucket, "arn": f"arn:aws:s3:::{bucket}"}),
         "aws:iam/role:Role": (physical, {"name": physical, "arn": f"{iam}:role/{physical}"}),
@@ -264,6 +314,27 @@ def _made(of: Recorded) -> tuple[str, dict[str, Any]]:
             "none",
             {"result": MINTED_EXTERNAL_ID, "bcryptHash": "canary-hash"},
         ),
+        "random:index/randomString:RandomString": (RANDOM_SUFFIX, {"result": RANDOM_SUFFIX}),
+        "gcp:storage/bucket:Bucket": (of.inputs.get("name", physical), {"name": of.inputs.get("name", physical)}),
+        "gcp:serviceaccount/account:Account": (account, {"email": account}),
+        "gcp:serviceaccount/key:Key": ("key", {"privateKey": base64.b64encode(GOOGLE_KEY.encode()).decode()}),
+        "gcp:projects/iAMCustomRole:IAMCustomRole": (
+            f"projects/{PROJECT_ID}/roles/{of.inputs.get('roleId')}",
+            {"name": f"projects/{PROJECT_ID}/roles/{of.inputs.get('roleId')}"},
+        ),
+        "azure-native:resources:ResourceGroup": (
+            f"{AZURE_SUBSCRIPTION}/resourceGroups/{group}",
+            {"name": group, "location": of.inputs.get("location", "westeurope")},
+        ),
+        "azure-native:storage:StorageAccount": (
+            f"{AZURE_SUBSCRIPTION}/resourceGroups/{group}/storageAccounts/{storage}",
+            {"name": storage},
+        ),
+        "azure-native:storage:BlobContainer": (
+            f"{AZURE_SUBSCRIPTION}/resourceGroups/{group}/storageAccounts/{storage}/containers/{container}",
+            {"name": container},
+        ),
+        "pulumi-python:dynamic/obs:Bucket": (bucket, {"bucket": bucket}),
         "pulumi-python:dynamic/lightly:Dataset": (
             of.inputs.get("dataset_id", DATASET_ID),
             {"name": of.inputs.get("name", "theirs"), "type": of.inputs.get("type", "Images"), "adopted": False},

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-import pytest
 import yaml
 
+from docs import clouds, generate
 from lightly_infra import spec
-from lightly_infra.sandbox import seed
+from lightly_infra.sandbox import project
 from lightly_infra.sandbox.engine.interface import Program
 from lightly_infra.sandbox.environment import Sandbox
-
-if TYPE_CHECKING:
-    from types import ModuleType
+from lightly_infra.sandbox.gcp.conditions import compile_condition
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -29,18 +26,7 @@ def snippets(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
 
 
-@pytest.fixture(scope="module")
-def generate() -> ModuleType:
-    found = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
-    assert found is not None
-    assert found.loader is not None
-    module = importlib.util.module_from_spec(found)
-    sys.modules[found.name] = module
-    found.loader.exec_module(module)
-    return module
-
-
-def test_generated_pages_have_not_drifted(generate: ModuleType) -> None:
+def test_generated_pages_have_not_drifted() -> None:
     for path, text in generate.pages().items():
         assert path.read_text(encoding="utf-8") == text, f"{path.name} is out of date: run `make docs`"
 
@@ -51,20 +37,63 @@ def test_every_page_that_is_linked_exists() -> None:
             assert link.startswith("https://") or (page.parent / link).exists(), f"{page.name}: {link}"
 
 
-def test_the_yaml_of_the_readme_is_the_shipped_stack() -> None:
+def test_the_yaml_of_the_readme_is_the_shipped_stack_of_every_cloud() -> None:
     (snippet,) = snippets("yaml")
-    shipped = (ROOT / "stacks" / "Pulumi.aws-delegated.yaml").read_text(encoding="utf-8")
+    shipped = ROOT / "stacks" / "Pulumi.mixed.yaml"
 
-    assert yaml.safe_load(snippet) == yaml.safe_load(shipped)
-    datasets: Any = yaml.safe_load(snippet)["config"]["lightly-infra:datasets"]
-    assert spec.parse(datasets, default_region="eu-central-1")
+    assert yaml.safe_load(snippet) == yaml.safe_load(shipped.read_text(encoding="utf-8"))
+    datasets = project.settings(project.of_file(shipped)).datasets
+    used = {cloud.cloud for it in datasets.values() for cloud in it.datasources.values()}
+    assert used == spec.CloudSpec.model_fields.keys()
+
+
+def test_every_cloud_has_a_page_that_the_readme_links() -> None:
+    pages = {it.relative_to(ROOT).as_posix() for it in (ROOT / "docs" / "clouds").glob("*.md")}
+    rooms = {it.parent.name for it in (ROOT / "lightly_infra" / "clouds").glob("*/policy.py")}
+
+    assert pages == {f"docs/clouds/{it}.md" for it in rooms}
+    assert pages <= set(re.findall(r"\]\(([^)#]+)\)", README))
+
+
+def test_every_block_of_the_pages_is_used() -> None:
+    pages = [ROOT / "README.md", *(ROOT / "docs" / "clouds").glob("*.md")]
+    used = {name for it in pages for name in re.findall(r"<!-- generated: (.+) -->", it.read_text(encoding="utf-8"))}
+
+    assert used == clouds.BLOCKS.keys()
+
+
+def test_the_decisions_are_numbered_and_listed() -> None:
+    folder = ROOT / "docs" / "decisions"
+    index = (folder / "README.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| \[(\d+)\]\((.+)\) \| (.+) \|$", index, re.MULTILINE)
+
+    titles = [it.read_text(encoding="utf-8").splitlines()[0] for it in sorted(folder.glob("0*.md"))]
+    assert [f"# {number}. {title}" for number, _, title in listed] == titles
+    assert [number for number, *_ in listed] == [str(it) for it in range(1, len(titles) + 1)]
+
+
+def test_the_extras_of_the_readme_exist() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    told = re.search(r"`pip install 'lightly-infra\[(\w+)\]'` \((.+?)\)", README, re.DOTALL)
+
+    assert told is not None
+    assert {told[1], *re.findall(r"`(\w+)`", told[2])} <= extras.keys()
+
+
+def test_the_conditions_of_the_page_are_conditions() -> None:
+    page = (ROOT / "docs" / "clouds" / "gcp.md").read_text(encoding="utf-8")
+    expressions = re.findall(r"```\n(resource.*?)\n```", page, re.DOTALL)
+
+    assert len(expressions) == 3
+    for each in expressions:
+        compile_condition(each)
 
 
 def test_the_components_of_the_readme_deploy_and_are_proved() -> None:
     code = next(it for it in snippets("python") if "S3Datasource" in it)
 
     with Sandbox(engine="embedded") as sandbox:
-        seed.put_images(sandbox.aws.client("s3"), "acme-raw", "eu-central-1", "street-scenes/")
+        sandbox.put_images("s3://acme-raw/street-scenes/")
         run = compile(code, "README.md", "exec")
         result = sandbox.up(
             Program(lambda: exec(run, {}), "readme", "test", {"aws:region": "eu-central-1"})  # noqa: S102 - our own README

@@ -51,7 +51,16 @@ def test_asking_for_the_purposes_loads_nothing_heavy() -> None:
     assert not {"pulumi", "pydantic", "httpx"} & loaded
 
 
-@pytest.mark.parametrize("module", ["clouds.aws", "clouds.aws.policy", "spec", "lightly.client", "lightly.operations"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        *(f"clouds.{cloud}{module}" for cloud in ("aws", "azure", "gcp", "obs") for module in ("", ".policy")),
+        "spec",
+        "lightly.client",
+        "lightly.operations",
+        "epochs",
+    ],
+)
 def test_these_rooms_know_no_pulumi(module: str) -> None:
     loaded = top_levels(loaded_by(f"import lightly_infra.{module}"))
     assert not {"pulumi", *CLOUD_SDKS} & loaded
@@ -61,30 +70,55 @@ def test_the_provider_loads_no_cloud() -> None:
     assert not CLOUD_SDKS & top_levels(loaded_by("import lightly_infra.provider"))
 
 
-AWS_PROGRAM = """
+CLOUDS: dict[str, tuple[str, dict[str, object], set[str]]] = {
+    "s3": ("aws", {"bucket": "acme-raw", "access": "keys"}, {"pulumi_aws", "pulumi_random"}),
+    "azure": (
+        "azure",
+        {"account": "acme", "container": "raw", "resource_group": "acme", "container_wide": True},
+        {"pulumi_azure_native"},
+    ),
+    "gcs": ("gcp", {"bucket": "acme-raw", "project": "acme-project"}, {"pulumi_gcp", "pulumi_random"}),
+    "obs": (
+        "obs",
+        {
+            "bucket": "acme-raw",
+            "endpoint": "https://obs.example.com",
+            "region": "eu-de",
+            "access_key_id": "AK",
+            "secret_access_key": "SK-of-the-user",
+        },
+        set(),
+    ),
+}
+"""By the key in the YAML: the package, a datasource, and the SDKs that the package needs."""
+
+PROGRAM = """
 import json
 from lightly_infra import stack
 from tests.pulumi_mocks import run
-access = {"kind": "delegated"}
-datasets = {"street-scenes": {
-    "input": {"s3": {"bucket": "acme-raw", "prefix": "a/", "access": "delegated"}},
-    "lightly": {"s3": {"create": True, "prefix": "b/", "access": "keys"}},
-}}
-recording = run(stack.main, config={"aws:region": "eu-central-1", "lightly-infra:datasets": json.dumps(datasets)})
+given = json.loads({given!r})
+datasets = {{"street-scenes": {{
+    "input": {{"{cloud}": {{**given, "prefix": "a/"}}}},
+    "lightly": {{"{cloud}": {{**given, {elsewhere}, "prefix": "b/"}}}},
+}}}}
+config = {{"aws:region": "eu-central-1", stack.DATASETS_KEY: json.dumps(datasets)}}
+recording = run(stack.main, config=config, secret_keys=[stack.DATASETS_KEY])
 assert recording.of("Verification")
 """
 
 
-def test_an_aws_program_loads_neither_another_cloud_nor_the_sandbox() -> None:
-    loaded = loaded_by(AWS_PROGRAM, LIGHTLY_TOKEN="token")
-    assert {"pulumi", "pulumi_aws", "pulumi_random", "lightly_infra.clouds.aws.storage"} <= loaded
-    assert not {"pulumi_azure_native", "pulumi_gcp", "boto3", "botocore", "starlette", "uvicorn"} & top_levels(loaded)
+@pytest.mark.parametrize("cloud", CLOUDS)
+def test_a_program_loads_no_other_cloud_and_no_sandbox(cloud: str) -> None:
+    package, given, sdks = CLOUDS[cloud]
+    elsewhere = '"container": "made"' if cloud == "azure" else '"bucket": "acme-made"'
+    program = PROGRAM.format(cloud=cloud, given=json.dumps(given), elsewhere=elsewhere)
+    loaded = loaded_by(program, LIGHTLY_TOKEN="token")
+    assert CLOUD_SDKS & top_levels(loaded) == sdks
     assert not {it for it in loaded if it.startswith(("lightly_infra.sandbox", "lightly_infra.cli"))}
-    assert {it for it in loaded if it.startswith("lightly_infra.clouds.")} == {
-        "lightly_infra.clouds.interface",
-        "lightly_infra.clouds.aws",
-        *(f"lightly_infra.clouds.aws.{it}" for it in ("access", "datasource", "policy", "storage")),
-    }
+    assert not {"starlette", "uvicorn", "azure", "google.cloud"} & loaded
+    # The pure policies of all clouds belong to the YAML's checks.
+    components = {it for it in loaded if it.startswith("lightly_infra.clouds.") and it.endswith(".datasource")}
+    assert components == {f"lightly_infra.clouds.{package}.datasource"}
 
 
 # -- what is public
@@ -100,6 +134,24 @@ def test_an_aws_program_loads_neither_another_cloud_nor_the_sandbox() -> None:
                 *("AccessKeys", "AccessKeysArgs", "AccessLogsArgs", "Bucket", "BucketArgs"),
                 *("DelegatedAccess", "DelegatedAccessArgs", "S3Datasource", "S3DatasourceArgs"),
             ],
+        ),
+        (
+            "lightly_infra.clouds.azure",
+            [
+                *("Account", "AccountArgs", "AzureDatasource", "AzureDatasourceArgs", "Container", "ContainerArgs"),
+                *("OwnSas", "ResourceGroup", "ResourceGroupArgs", "ServiceSas"),
+            ],
+        ),
+        (
+            "lightly_infra.clouds.gcp",
+            [
+                *("BroughtCredentials", "BroughtCredentialsArgs", "Bucket", "BucketArgs"),
+                *("GCSDatasource", "GCSDatasourceArgs", "ServiceAccount", "ServiceAccountArgs"),
+            ],
+        ),
+        (
+            "lightly_infra.clouds.obs",
+            ["AccessKeys", "AccessKeysArgs", "Bucket", "BucketArgs", "OBSDatasource", "OBSDatasourceArgs"],
         ),
         (
             "lightly_infra.provider",

@@ -22,7 +22,7 @@ from lightly_infra.lightly.models import DatasetType, check_dataset_id, check_da
 from lightly_infra.lightly.redaction import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from lightly_infra.lightly.client import LightlyClient
     from lightly_infra.lightly.models import DatasetData, DatasourcePermissions
@@ -245,14 +245,30 @@ def _where(name: str, reason: str) -> str:
     return "the Input or the Lightly datasource"
 
 
+# What is said in the clouds' own words, and what it then most likely is. The first that is found holds.
+_CAUSES: Final[Mapping[str, str]] = {
+    r"nosuchbucket|containernotfound|bucket does not exist": (
+        "the bucket does not exist, or lies in another account: check its name"
+    ),
+    r"assumerole|external id": (
+        "a wrong external id, or a trust policy that does not name Lightly's account with that external id"
+    ),
+    r"\bsas\b|authenticationfailed": (
+        "a SAS that has expired, is another container's, or was signed with an account key that has been renewed "
+        "since: have it signed anew with `pulumi up`"
+    ),
+    r"storage\.objects\.|invalid_grant": (
+        "a service account's key that was deleted, or a role whose condition names another bucket or prefix; what "
+        "was granted just now may take Google Cloud some minutes: raise verify_deadline"
+    ),
+    r"kms": "the KMS key: its own policy and the identity's must allow to decrypt and, for writing, to encrypt",
+}
+
+
 def _likely_cause(missing: tuple[str, ...], text: str) -> str:
-    said = text.lower()
-    if "nosuchbucket" in said:
-        return "the bucket does not exist, or lies in another account: check its name"
-    if "assumerole" in said or "external id" in said:
-        return "a wrong external id, or a trust policy that does not name Lightly's account with that external id"
-    if "kms" in said:
-        return "the KMS key: its own policy and the identity's must allow to decrypt and, for writing, to encrypt"
+    for pattern, cause in _CAUSES.items():
+        if re.search(pattern, text, re.IGNORECASE):
+            return cause
     if missing and "list" not in missing and "read" not in missing:
         return "a policy without s3:PutObject (or its twin in your cloud) on the Lightly prefix, or its KMS key"
     return (

@@ -9,19 +9,20 @@ from __future__ import annotations
 import json
 import re
 import secrets
-import socket
 import threading
 import time
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
+from lightly_infra.permissions import Purpose
 from lightly_infra.sandbox import lightly_rules as rules
-from lightly_infra.sandbox import missing_extra, probe
+from lightly_infra.sandbox import missing_extra
 from lightly_infra.sandbox.lightly_rules import Dataset, Refusal
+from lightly_infra.sandbox.probe import not_tried, permissions
+from lightly_infra.sandbox.serving import Serving
 
 try:
-    import uvicorn
     from starlette.applications import Starlette
     from starlette.concurrency import run_in_threadpool
     from starlette.exceptions import HTTPException
@@ -31,16 +32,18 @@ except ImportError as missing:
     raise missing_extra(missing) from missing
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Collection, Mapping
 
     from starlette.requests import Request
     from starlette.types import Message, Receive, Scope, Send
 
-    from lightly_infra.sandbox.probe import Attempt, AwsEndpoint
+    from lightly_infra.sandbox.probe import Attempt
+
+Prober: TypeAlias = "Callable[[Mapping[str, str], Collection[Mapping[str, str]]], list[Attempt]]"
+"""Tries a datasource; also gets all other datasources: see `EmulatedCloud.probe`."""
 
 _HIDDEN: Final = "/_emulator/"
 _PAGE: Final = 5000
-_READY: Final = 10.0  # seconds
 _NOT_PROPAGATED: Final = {
     **dict.fromkeys(("canList", "canRead", "canWrite", "canOverwrite"), False),
     "errors": dict.fromkeys(
@@ -75,30 +78,28 @@ class LightlyServer:
 
     Args:
         token: The one token it accepts.
-        aws: The emulated AWS on which S3 datasources are verified.
+        probers: Who tries a datasource on verify, by its type, such as `S3`; where nobody does, verify says so.
         port: On 127.0.0.1; 0 takes a free one.
 
     Attributes:
         datasets: By id; tests may put samples into them.
     """
 
-    def __init__(self, token: str, *, aws: AwsEndpoint | None = None, port: int = 0) -> None:
+    def __init__(self, token: str, *, probers: Mapping[str, Prober] | None = None, port: int = 0) -> None:
         self._token = token
-        self._aws = aws
+        self._probers = probers or {}
         self._port = port
         self._log = _Log()
-        self._server: uvicorn.Server | None = None
-        self._thread: threading.Thread | None = None
-        self._socket: socket.socket | None = None
+        self._serving: Serving | None = None
         self._app = self._routes()
         self.datasets: dict[str, Dataset] = {}
 
     @property
     def url(self) -> str:
         """Where it listens; what LIGHTLY_SERVER_LOCATION is set to."""
-        if self._socket is None:
+        if self._serving is None:
             raise RuntimeError("the emulated Lightly is not running")
-        return f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        return self._serving.url
 
     @property
     def requests(self) -> list[str]:
@@ -147,53 +148,15 @@ class LightlyServer:
             self._log.failures.append(failure)
 
     def start(self) -> Self:
-        """Starts to listen, and returns when requests are answered."""
-        # With the protocol spelled out, else asyncio does not switch Nagle's algorithm off: 40 ms for each answer.
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        try:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(("127.0.0.1", self._port))
-        except OSError:
-            listener.close()
-            raise
-        # No access log: it would hold the token. No signal handlers: they are the program's.
-        config = uvicorn.Config(
-            self._serve,
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            ws="none",
-            http="h11",
-            loop="asyncio",
-            interface="asgi3",
-            proxy_headers=False,
-            timeout_graceful_shutdown=1,
-        )
-        self._socket = listener
-        self._server = server = uvicorn.Server(config)
-        self._thread = threading.Thread(
-            target=server.run, kwargs={"sockets": [listener]}, name="emulated-lightly", daemon=True
-        )
-        self._thread.start()
-        end = time.monotonic() + _READY
-        while not server.started:
-            if time.monotonic() > end or not self._thread.is_alive():
-                self.stop()
-                raise RuntimeError("the emulated Lightly did not start")
-            time.sleep(0.005)
+        """Starts to listen, and returns when requests are answered. Raises OSError where the port is taken."""
+        self._serving = Serving("emulated-lightly", self._serve, self._port)
         return self
 
     def stop(self) -> None:
         """Stops. May be called again."""
-        server, self._server = self._server, None
-        thread, self._thread = self._thread, None
-        listener, self._socket = self._socket, None
-        if server is not None:
-            server.should_exit = True
-        if thread is not None:
-            thread.join()
-        if listener is not None:
-            listener.close()
+        serving, self._serving = self._serving, None
+        if serving is not None:
+            serving.stop()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -332,9 +295,16 @@ class LightlyServer:
         attempts: list[Attempt] = []
         for it in datasources:
             others = [other for other in known if other is not it]
-            attempts += await run_in_threadpool(probe.probe, it, self._aws, others=others)
+            attempts += await run_in_threadpool(self._probe, it, others)
         dataset.proof = attempts
-        return JSONResponse(probe.permissions(datasources, attempts))
+        return JSONResponse(permissions(datasources, attempts))
+
+    def _probe(self, datasource: Mapping[str, str], others: Collection[Mapping[str, str]]) -> list[Attempt]:
+        kind = datasource["type"]
+        if kind in self._probers:
+            return self._probers[kind](datasource, others)
+        why = f"the emulated Lightly has no cloud here to try {kind} on"
+        return not_tried(Purpose(datasource["purpose"]), "error", why)
 
     async def _get_proof(self, request: Request) -> Response:
         return JSONResponse([asdict(it) | {"holds": it.holds} for it in self.proof(request.path_params["id"])])

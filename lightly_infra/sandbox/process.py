@@ -22,7 +22,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NoReturn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
 _GRACE: Final = 3.0  # seconds between asking a child to end and ending it
@@ -35,7 +35,7 @@ class ChildError(RuntimeError):
 
 
 class Child:
-    """A Python module running in a process of its own. Build it with `start`."""
+    """A process of our own. Build it with `start` or `start_program`."""
 
     def __init__(self, name: str, process: subprocess.Popen[bytes], log: Path) -> None:
         self.name = name
@@ -87,11 +87,20 @@ def start(name: str, module: str, *args: str, env: Mapping[str, str], workspace:
         workspace: A directory made for this child. Its log is written there. The child removes the directory when it
             ends because we did; when we stop the child, removing it is left to us.
     """
+    # -P: neither this file's directory nor the working directory may shadow an installed module.
+    command = [sys.executable, "-P", __file__, str(workspace), module, *args]
+    return start_program(name, command, env=env, workspace=workspace)
+
+
+def start_program(name: str, command: Sequence[str], *, env: Mapping[str, str], workspace: Path) -> Child:
+    """Run a program that keeps the rules of this file by itself, as `start` does for Python modules.
+
+    When its standard input ends, it must remove `workspace` and end.
+    """
     log = workspace / "output.log"
     with log.open("wb") as output:
-        process = subprocess.Popen(  # noqa: S603 - our own interpreter, and no shell
-            # -P: neither this file's directory nor the working directory may shadow an installed module.
-            [sys.executable, "-P", __file__, str(workspace), module, *args],
+        process = subprocess.Popen(  # noqa: S603 - programs of our own choice, and no shell
+            command,
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -148,7 +148,7 @@ class ResourceProvider(provider_pb2_grpc.ResourceProviderServicer):
         if unknown:
             raise ResourceError(f"{request.tok}: the emulator does not support the arguments {_list(unknown)}")
         response = provider_pb2.InvokeResponse()
-        getattr(response, "return").CopyFrom(to_struct(function(args)))
+        getattr(response, "return").CopyFrom(to_struct(function(args), secrets=True))
         return response
 
     @_answers

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
 
 from lightly_infra.sandbox.documents import same_document
+from lightly_infra.sandbox.engine.values import is_asset
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -90,11 +91,14 @@ class Input:
     shape: Shape | None = None
     refuse: Callable[[Any], str | None] | None = None
 
-    def same(self, old: object, new: object) -> bool:
+    def same(self, old: Value, new: Value) -> bool:
         """Whether two values mean the same to the cloud: nothing, an empty map and an empty list are all absence.
 
-        Inside a shape so are an empty string and false: there the clouds fill in such defaults.
+        Inside a shape so are an empty string and false: there the clouds fill in such defaults. Assets are what they
+        hold (`engine.assets` reads and makes them).
         """
+        if is_asset(old) and is_asset(new):
+            return bool(old["hash"] == new["hash"])
         if self.shape:
             old, new = _without_defaults(old), _without_defaults(new)
         if self.document and isinstance(old, str) and isinstance(new, str):

@@ -5,11 +5,14 @@ Errors tell lines and columns, never the text: a stack's file may hold secrets.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import secrets
 from typing import TYPE_CHECKING, Any, Final
 
 import yaml
+
+from lightly_infra.stack.settings import DATASETS_KEY, in_clear, plain_secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
 # Far more than a stack has, far less than what anchors that hold each other can blow up to.
 _MOST_VALUES: Final = 100_000
 _DEEPEST: Final = 50
+_RUN: Final = secrets.token_bytes(32)
 
 
 class ProjectError(ValueError):
@@ -71,7 +75,7 @@ def config(file: Path, project: str) -> tuple[dict[str, str], frozenset[str]]:
     What only the stack's owner can decrypt gets a stand-in: emulated clouds take any secret.
 
     Raises:
-        ProjectError: the file cannot be read, or holds what no config can.
+        ProjectError: the file cannot be read, holds what no config can, or a secret in clear.
     """
     raw = mapping(file).get("config")
     if raw is None:
@@ -81,6 +85,8 @@ def config(file: Path, project: str) -> tuple[dict[str, str], frozenset[str]]:
     qualified = {key if ":" in key else f"{project}:{key}": value for key, value in raw.items()}
     for key, value in qualified.items():
         _check(f"{file}: {key}", value, [0], depth=0)
+    if plain := [plain_secret(path) for path in in_clear(qualified.get(DATASETS_KEY))]:
+        raise ProjectError("\n".join(f"{file}: {it}" for it in plain))
     return (
         {key: _as_config(_decrypted(value)) for key, value in qualified.items()},
         frozenset(key for key, value in qualified.items() if _is_secret(value)),
@@ -112,8 +118,9 @@ def _as_config(value: object) -> str:
 
 def _decrypted(value: object) -> object:
     match value:
-        case {"secure": str()}:
-            return f"sandbox-{secrets.token_hex(12)}"
+        case {"secure": str(text)}:
+            # The same for the same: two datasources may hold one user's key.
+            return f"sandbox-{hashlib.blake2b(text.encode(), key=_RUN, digest_size=12).hexdigest()}"
         case dict():
             return {key: _decrypted(inner) for key, inner in value.items()}
         case list():

@@ -44,7 +44,7 @@ def engine(request: pytest.FixtureRequest) -> EngineName:
 
 @pytest.fixture
 def sandbox(engine: EngineName) -> Iterator[Sandbox]:
-    with Sandbox(engine=engine) as running:
+    with Sandbox(engine=engine, clouds=["s3"]) as running:
         yield running
 
 
@@ -60,6 +60,7 @@ def program() -> Callable[..., Program]:
 
     def make(datasets: dict[str, Any], **config: str) -> Program:
         settings = {"aws:region": REGION, stack.DATASETS_KEY: json.dumps(datasets), **config}
-        return Program(stack.main, "lightly-infra", "test", settings)
+        # As if each held a secret; without one it makes no difference.
+        return Program(stack.main, "lightly-infra", "test", settings, frozenset({stack.DATASETS_KEY}))
 
     return make

@@ -11,7 +11,6 @@ from lightly_infra import Dataset, Purpose
 from lightly_infra.clouds import aws
 from lightly_infra.clouds.aws import policy
 from lightly_infra.provider import Dataset as Registration
-from lightly_infra.sandbox import seed
 from lightly_infra.sandbox.engine.interface import Program
 from lightly_infra.sandbox.environment import EngineName, Sandbox
 from lightly_infra.sandbox.process import free_port
@@ -25,7 +24,7 @@ Datasets = dict[str, Any]
 
 
 def assert_nothing_was_made(sandbox: Sandbox) -> None:
-    assert [it["Name"] for it in sandbox.aws.client("s3").list_buckets()["Buckets"]] == ["acme-raw"]
+    assert [it["Name"] for it in sandbox.aws.client("s3").list_buckets()["Buckets"]] == ["acme-raw", "not-for-lightly"]
     assert sandbox.aws.client("iam").list_users()["Users"] == []
     assert [it for it in sandbox.aws.client("iam").list_roles()["Roles"] if "lightly" in it["RoleName"]] == []
 
@@ -64,13 +63,11 @@ def test_a_refused_token_is_said_once_and_nothing_is_made(
 
 
 def test_an_unreachable_lightly_is_said_once_and_nothing_is_made(
-    engine: EngineName, program: Make, street_scenes: Datasets, monkeypatch: pytest.MonkeyPatch
+    engine: EngineName, program: Make, street_scenes: Datasets
 ) -> None:
     nowhere = f"http://127.0.0.1:{free_port()}"
-    monkeypatch.setattr(
-        Sandbox, "environment", property(lambda it: _environment(it) | {"LIGHTLY_SERVER_LOCATION": nowhere})
-    )
     with Sandbox(engine=engine) as sandbox:
+        sandbox._environment["LIGHTLY_SERVER_LOCATION"] = nowhere
         result = sandbox.up(program(two(street_scenes)))
 
         (failure,) = result.failures
@@ -78,14 +75,11 @@ def test_an_unreachable_lightly_is_said_once_and_nothing_is_made(
         assert_nothing_was_made(sandbox)
 
 
-_environment = Sandbox.environment.fget  # type: ignore[attr-defined] # mypy sees the value, not the property
-
-
 def test_a_wrong_external_id_fails_with_a_message_that_says_so(sandbox: Sandbox) -> None:
     role = "arn:aws:iam::123456789012:role/ours"
     trust = policy.to_json(policy.trust_policy(external_id="what-the-role-asks-for"))
     sandbox.aws.client("iam").create_role(RoleName="ours", AssumeRolePolicyDocument=trust, MaxSessionDuration=43200)
-    seed.put_images(sandbox.aws.client("s3"), "acme-raw", "eu-central-1", "raw/")
+    sandbox.put_images("s3://acme-raw/raw/")
 
     def run() -> None:
         registration = Registration("wrong", {"name": "wrong", "type": "Images"})

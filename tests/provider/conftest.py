@@ -8,7 +8,6 @@ import pytest
 from pulumi.dynamic import Config, ConfigureRequest
 
 from lightly_infra.sandbox import lightly as emulator
-from lightly_infra.sandbox import probe
 from lightly_infra.sandbox.lightly import LightlyServer
 from tests.provider.emulated import TOKEN, Configured, P
 
@@ -32,7 +31,7 @@ def server(_running: LightlyServer, monkeypatch: pytest.MonkeyPatch) -> LightlyS
         assert datasources
         return dict.fromkeys(("canList", "canRead", "canWrite", "canOverwrite"), True)
 
-    monkeypatch.setattr(probe, "permissions", allowed)
+    monkeypatch.setattr(emulator, "permissions", allowed)
     monkeypatch.setenv("LIGHTLY_SERVER_LOCATION", _running.url)
     monkeypatch.setenv("LIGHTLY_TOKEN", TOKEN)
     _running.datasets.clear()

@@ -12,7 +12,7 @@ from lightly_infra.lightly.errors import ApiError, LightlyError, PermissionsMiss
 from lightly_infra.lightly.models import DatasetType, parse_config
 from lightly_infra.lightly.operations import verify_until_allowed
 from lightly_infra.provider.verification import Provider
-from lightly_infra.sandbox import probe
+from lightly_infra.sandbox import lightly as emulator
 from lightly_infra.sandbox.lightly_rules import Refusal
 from tests.provider.emulated import TOKEN, UNKNOWN, Configured
 
@@ -141,7 +141,7 @@ def told_by(error: BaseException) -> str:
 def test_a_failure_never_shows_a_secret_that_lightly_repeats(
     provider: Provider, props: dict[str, Any], answer: object, operation: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(probe, "permissions", answer)
+    monkeypatch.setattr(emulator, "permissions", answer)
     props["deadline"] = 0.01
     with pytest.raises(LightlyError) as error:
         provider.create(props) if operation == "create" else provider.update(props["dataset_id"], props, props)
@@ -152,7 +152,7 @@ def test_a_failure_never_shows_a_secret_that_lightly_repeats(
 def test_a_refresh_never_shows_a_secret_that_lightly_repeats(
     provider: Provider, props: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(probe, "permissions", break_down)
+    monkeypatch.setattr(emulator, "permissions", break_down)
     with pytest.raises(LightlyError) as error:
         provider.read(props["dataset_id"], props | ALLOWED)
     assert EXTERNAL_ID not in told_by(error.value)

@@ -117,6 +117,8 @@ def faults(thing: Mapping[str, Any]) -> list[tuple[str, str]]:
 class FakeProvider(provider_pb2_grpc.ResourceProviderServicer):
     """Serves `fake:index:Thing`: `name` replaces, `zone` replaces and deletes first."""
 
+    package = "fake"
+
     def __init__(self, env: Mapping[str, str]) -> None:
         self.cloud = Cloud(env["FAKE_CLOUD"])
         self.region = ""
@@ -128,8 +130,9 @@ class FakeProvider(provider_pb2_grpc.ResourceProviderServicer):
         return messages.DiffResponse()
 
     def Configure(self, request: Any, context: Any) -> Any:
-        self.region = request.variables.get("fake:config:region", "")
-        self.cloud.note("configure", "fake", self.region, request.variables.get("fake:config:token", ""))
+        self.region = request.variables.get(f"{self.package}:config:region", "")
+        token = request.variables.get(f"{self.package}:config:token", "")
+        self.cloud.note("configure", self.package, self.region, token)
         return messages.ConfigureResponse(acceptSecrets=False, supportsPreview=False)
 
     def Check(self, request: Any, context: Any) -> Any:
@@ -174,6 +177,7 @@ class FakeProvider(provider_pb2_grpc.ResourceProviderServicer):
         return empty_pb2.Empty()
 
     def Invoke(self, request: Any, context: Any) -> Any:
+        self.cloud.note("ask", request.tok, request.args["question"])
         result = struct_pb2.Struct()
         result.update({"answer": f"{request.args['question']}!", "region": self.region})
         answer = messages.InvokeResponse()
@@ -190,6 +194,16 @@ class FakeProvider(provider_pb2_grpc.ResourceProviderServicer):
         if "password" in thing:
             outputs["derived"] = f"<{thing['password']}>"
         return outputs
+
+
+class NativeProvider(FakeProvider):
+    """The same for a package with a dash, as azure-native has, whose types need not be of any one form."""
+
+    package = "fake-native"
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        super().__init__(env)
+        self.cloud.note("start", env.get("FAKE_ENDPOINT", "nowhere"))
 
 
 def messages_plugin_info() -> Any:

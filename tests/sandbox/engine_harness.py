@@ -17,16 +17,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-PROVIDERS = {"fake": "tests.sandbox.engine_fixtures:FakeProvider"}
+PROVIDERS = {
+    "fake": "tests.sandbox.engine_fixtures:FakeProvider",
+    "fake-native": "tests.sandbox.engine_fixtures:NativeProvider",
+    "random": "lightly_infra.sandbox.random:RandomProvider",
+}
 ENGINES = ("embedded", "pulumi")
 
 
 class Bench:
     """An engine at work on the fake cloud."""
 
-    def __init__(self, engine: Engine, cloud: Cloud) -> None:
+    def __init__(self, engine: Engine, cloud: Cloud, env: dict[str, str]) -> None:
         self.engine = engine
         self.cloud = cloud
+        self.env = env
         self.config = {"fake:region": "mars"}
         self.secret_keys: frozenset[str] = frozenset()
         self.seen: list[Change] = []
@@ -82,7 +87,7 @@ def bench(name: str, directory: Path) -> Iterator[Bench]:
     if name == "pulumi":
         engine = PulumiEngine(PROVIDERS, env, on_log=on_log)
     try:
-        made = Bench(engine, cloud)
+        made = Bench(engine, cloud, env)
         made.logged = logged
         yield made
     finally:

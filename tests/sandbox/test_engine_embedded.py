@@ -64,8 +64,10 @@ def a_dynamic_provider_of_its_own() -> None:
         (lambda: Thing("a", opts=ResourceOptions(transforms=[lambda _: None])), "resource transforms"),
         (lambda: register_resource_transform(lambda _: None), "resource transforms of the stack"),
         (hooked, "resource hooks (greet)"),
+        (lambda: Thing("a", note=pulumi.RemoteAsset("http://127.0.0.1:1/x")), "assets from URIs (pulumi.RemoteAsset)"),
+        (lambda: Thing("a", note={"in": [pulumi.FileArchive(".")]}), "archives (pulumi.AssetArchive"),
         (lambda: pulumi.StackReference("org/other/dev"), "stack references"),
-        (Elsewhere, "provider 'elsewhere' (emulated providers: fake)"),
+        (Elsewhere, "provider 'elsewhere' (emulated providers: fake, fake-native, random)"),
         (Remote, "remote components"),
         (a_dynamic_provider_of_its_own, "explicit providers for dynamic resources"),
         (lambda: pulumi.runtime.invoke("elsewhere:index:f", {}), "provider 'elsewhere'"),
@@ -188,3 +190,32 @@ def test_a_change_that_nobody_listens_to_is_in_the_result_all_the_same(tmp_path:
     assert result.failures == ()
     assert Failure("u", "m") == Failure("u", "m")
     assert Cloud(tmp_path).named("a")
+
+
+def test_when_the_program_ended_before_a_provider_failed_its_error_hooks_are_left_out(embedded: Bench) -> None:
+    """The real engine then tells that it cannot reach the hook, and not what the provider said."""
+
+    def program() -> None:
+        hook = pulumi.ErrorHook("late", lambda _: pulumi.log.error("never told") or False)
+        opts = ResourceOptions(hooks=pulumi.ResourceHookBinding(on_error=[hook]))
+        Thing("b", meets="m", fails="no room", opts=opts)
+        Thing("a").arn.apply(lambda _: 1 / 0)
+
+    late = threading.Timer(1.0, lambda: embedded.cloud.note("meet"))
+    late.start()
+    failed = embedded.up(program)
+    late.join()
+    assert {it.message for it in failed.failures} == {"no room", "ZeroDivisionError: division by zero"}
+
+
+def test_what_programs_log_goes_to_python_when_nobody_else_wants_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def program() -> None:
+        pulumi.log.warn("w")
+        pulumi.log.info("i")
+
+    caplog.set_level("INFO", "lightly_infra.sandbox.program")
+    with EmbeddedEngine(PROVIDERS, {"FAKE_CLOUD": str(tmp_path)}) as engine:
+        engine.up(Program(program, "test", "dev"))
+    assert [(it.levelname, it.message) for it in caplog.records] == [("WARNING", "w"), ("INFO", "i")]

@@ -17,6 +17,7 @@ from pulumi.runtime.proto import alias_pb2, provider_pb2_grpc, resource_pb2
 from pulumi.runtime.proto import provider_pb2 as messages
 
 from lightly_infra.sandbox.engine import Change, Failure, Operation, Secret
+from lightly_infra.sandbox.engine.assets import asset_of, content_of, elided, hashed, restored
 from lightly_infra.sandbox.engine.document import outputs_of, sealed_document, secrets_of
 from lightly_infra.sandbox.engine.events import Listener
 from lightly_infra.sandbox.engine.goals import external_of, goal_of
@@ -40,6 +41,7 @@ from lightly_infra.sandbox.engine.values import (
     sealed,
     to_struct,
 )
+from lightly_infra.sandbox.resource_type import Input
 from tests.sandbox.engine_harness import PROVIDERS
 
 if TYPE_CHECKING:
@@ -96,6 +98,33 @@ def test_a_sealed_secret_shows_nothing_of_its_value(value: str, others: dict[str
 )
 def test_changes_are_found_where_they_are(old: dict[str, Any], new: dict[str, Any], paths: list[Any]) -> None:
     assert changed_paths(old, new) == paths
+
+
+def test_assets_are_the_same_when_their_hash_is() -> None:
+    text, file = asset_of(b"one"), {**elided(asset_of(b"one")), "path": "elsewhere"}
+    assert changed_paths({"a": [text]}, {"a": [Secret(file)]}) == []
+    assert changed_paths({"a": [text]}, {"a": [asset_of(b"two")]}) == [("a", 0)]
+    assert Input().same(text, file)
+    assert not Input().same(text, asset_of(b"two"))
+
+
+def test_an_asset_that_comes_back_as_its_hash_gets_its_content_again() -> None:
+    given = {"a": Secret(asset_of(b"one")), "b": [asset_of(b"two")], "c": 1.0}
+    assert restored(elided(given), given) == given
+    assert restored(elided({"a": asset_of(b"other")}), given) == elided({"a": asset_of(b"other")})
+    assert "text" not in str(elided(given)["b"])
+
+
+def test_what_an_asset_holds_can_be_read(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"\xff\x00")
+    file = hashed({SIGNATURE: asset_of(b"")[SIGNATURE], "path": str(tmp_path / "file")})
+    assert content_of(file) == b"\xff\x00"
+    assert file["hash"] == asset_of(b"\xff\x00")["hash"]
+    assert "text" not in asset_of(b"\xff\x00")
+    assert content_of(asset_of("ä".encode())) == "ä".encode()
+    assert content_of(asset_of(b"")) == b""
+    with pytest.raises(ValueError, match="StringAsset or a FileAsset"):
+        content_of({**asset_of(b""), "uri": "http://127.0.0.1:1/x"})
 
 
 def test_outputs_under_the_key_of_a_secret_input_become_secret() -> None:

@@ -13,9 +13,12 @@ from lightly_infra.lightly.errors import PermissionsMissing
 from lightly_infra.lightly.models import DatasetType, parse_config
 from lightly_infra.lightly.operations import verify_until_allowed
 from lightly_infra.sandbox import probe
+from lightly_infra.sandbox.aws.cloud import AwsCloud
 from lightly_infra.sandbox.aws.ministack import Ministack
+from lightly_infra.sandbox.aws.probe import ASSUME, NO_EXTERNAL_ID, WRONG_EXTERNAL_ID
+from lightly_infra.sandbox.aws.probe import probe as probe_s3
 from lightly_infra.sandbox.lightly import LightlyServer
-from lightly_infra.sandbox.probe import ASSUME, BESIDE, INSIDE, NO_EXTERNAL_ID, WRONG_EXTERNAL_ID, AwsEndpoint
+from lightly_infra.sandbox.probe import BESIDE, ELSEWHERE, INSIDE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,20 +37,23 @@ INPUT: set[Tried] = {
     ("delete", INSIDE, "refused"),
 }
 LIGHTLY: set[Tried] = {(it, INSIDE, "allowed") for it in ("list", "read", "write", "overwrite", "delete")}
-INPUT_BESIDE: set[Tried] = {(it, BESIDE, "refused") for it in ("list", "read")}
-LIGHTLY_BESIDE: set[Tried] = {(it, BESIDE, "refused") for it in ("list", "read", "write")}
+INPUT_ELSEWHERE: set[Tried] = {(it, ELSEWHERE, "refused") for it in ("list", "read")}
+LIGHTLY_ELSEWHERE: set[Tried] = {(it, ELSEWHERE, "refused") for it in ("list", "read", "write", "delete")}
+INPUT_BESIDE: set[Tried] = INPUT_ELSEWHERE | {(it, BESIDE, "refused") for it in ("list", "read")}
+LIGHTLY_BESIDE: set[Tried] = LIGHTLY_ELSEWHERE | {(it, BESIDE, "refused") for it in ("list", "read", "write", "delete")}
 ROLE: set[Tried] = {(ASSUME, WRONG_EXTERNAL_ID, "refused"), (ASSUME, NO_EXTERNAL_ID, "refused")}
 
 
 @pytest.fixture(scope="module")
-def aws() -> Iterator[Ministack]:
-    with Ministack() as aws:
+def aws() -> Iterator[AwsCloud]:
+    with AwsCloud() as aws:
+        aws.prepare([])
         yield aws
 
 
 @pytest.fixture(scope="module")
-def server(aws: Ministack) -> Iterator[LightlyServer]:
-    with LightlyServer("t0ken", aws=AwsEndpoint(aws.endpoint, aws.ca_bundle)) as server:
+def server(aws: AwsCloud) -> Iterator[LightlyServer]:
+    with LightlyServer("t0ken", probers=dict.fromkeys(("S3", "S3DelegatedAccess"), aws.probe)) as server:
         yield server
 
 
@@ -58,7 +64,7 @@ def lightly(server: LightlyServer) -> Iterator[LightlyClient]:
 
 
 @pytest.fixture
-def bucket(aws: Ministack) -> str:
+def bucket(aws: AwsCloud) -> str:
     name = f"acme-{secrets.token_hex(6)}"
     aws.client("s3").create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
     aws.client("s3").put_object(Bucket=name, Key="raw/a.jpg", Body=b"an image")
@@ -82,7 +88,7 @@ def policy(bucket: str, grants: dict[str, list[str]]) -> str:
 
 
 def make_role(
-    aws: Ministack, bucket: str, grants: dict[str, list[str]], *, external_id: str | None = EXTERNAL_ID
+    aws: AwsCloud, bucket: str, grants: dict[str, list[str]], *, external_id: str | None = EXTERNAL_ID
 ) -> dict[str, str]:
     name = f"lightly-{secrets.token_hex(6)}"
     trust: dict[str, Any] = {
@@ -99,7 +105,7 @@ def make_role(
     return {"type": "S3DelegatedAccess", "s3_region": REGION, "s3_external_id": EXTERNAL_ID, "s3_arn": arn}
 
 
-def make_key(aws: Ministack, bucket: str, grants: dict[str, list[str]]) -> dict[str, str]:
+def make_key(aws: AwsCloud, bucket: str, grants: dict[str, list[str]]) -> dict[str, str]:
     name = f"lightly-{secrets.token_hex(6)}"
     iam = aws.client("iam")
     iam.create_user(UserName=name)
@@ -127,12 +133,12 @@ def tried(server: LightlyServer, dataset: str, purpose: str) -> set[Tried]:
     return {(it.operation, it.target, it.outcome) for it in server.proof(dataset) if it.purpose == purpose}
 
 
-def keys(aws: Ministack, bucket: str) -> list[str]:
+def keys(aws: AwsCloud, bucket: str) -> list[str]:
     return [it["Key"] for it in aws.client("s3").list_objects_v2(Bucket=bucket).get("Contents", [])]
 
 
 def test_roles_of_least_privilege_hold(
-    aws: Ministack, server: LightlyServer, lightly: LightlyClient, bucket: str
+    aws: AwsCloud, server: LightlyServer, lightly: LightlyClient, bucket: str
 ) -> None:
     access = {
         "INPUT": make_role(aws, bucket, {"raw/": READ}),
@@ -148,7 +154,7 @@ def test_roles_of_least_privilege_hold(
 
 
 def test_access_keys_of_least_privilege_hold(
-    aws: Ministack, server: LightlyServer, lightly: LightlyClient, bucket: str
+    aws: AwsCloud, server: LightlyServer, lightly: LightlyClient, bucket: str
 ) -> None:
     access = {"INPUT": make_key(aws, bucket, {"raw/": READ}), "LIGHTLY": make_key(aws, bucket, {"lightly/": WRITE})}
     dataset = register(lightly, bucket, access)
@@ -162,7 +168,7 @@ def test_access_keys_of_least_privilege_hold(
     ("input_", "output"), [("raw/", "lightly/"), ("raw/", "raw-lightly/"), ("a/raw/", "a/lightly/"), ("a/", "b/a/")]
 )
 def test_one_credential_for_both_holds_and_beside_is_beside_both(
-    aws: Ministack, server: LightlyServer, lightly: LightlyClient, bucket: str, input_: str, output: str
+    aws: AwsCloud, server: LightlyServer, lightly: LightlyClient, bucket: str, input_: str, output: str
 ) -> None:
     shared = make_role(aws, bucket, {input_: READ, output: WRITE})
     dataset = register(lightly, bucket, {"INPUT": shared, "LIGHTLY": shared}, INPUT=input_, LIGHTLY=output)
@@ -172,7 +178,7 @@ def test_one_credential_for_both_holds_and_beside_is_beside_both(
 
 
 def test_one_credential_for_several_datasets_holds(
-    aws: Ministack, server: LightlyServer, lightly: LightlyClient, bucket: str
+    aws: AwsCloud, server: LightlyServer, lightly: LightlyClient, bucket: str
 ) -> None:
     shared = make_role(aws, bucket, {"raw/": READ, "more/raw/": READ, "lightly/": WRITE})
     first = register(lightly, bucket, {"INPUT": shared, "LIGHTLY": shared})
@@ -183,7 +189,7 @@ def test_one_credential_for_several_datasets_holds(
 
 
 def test_one_datasource_for_both_purposes_may_write(
-    aws: Ministack, server: LightlyServer, lightly: LightlyClient, bucket: str
+    aws: AwsCloud, server: LightlyServer, lightly: LightlyClient, bucket: str
 ) -> None:
     dataset = register(lightly, bucket, {"INPUT_OUTPUT": make_role(aws, bucket, {"raw/": WRITE})})
     assert lightly.verify(dataset).missing == ()
@@ -191,16 +197,16 @@ def test_one_datasource_for_both_purposes_may_write(
 
 
 def test_a_whole_bucket_has_nothing_beside(
-    aws: Ministack, server: LightlyServer, lightly: LightlyClient, bucket: str
+    aws: AwsCloud, server: LightlyServer, lightly: LightlyClient, bucket: str
 ) -> None:
     access = {"INPUT": make_role(aws, bucket, {"": READ})}
     dataset = register(lightly, bucket, access, INPUT="")
     assert lightly.verify(dataset).missing == ("write", "overwrite")
-    assert tried(server, dataset, "INPUT") == INPUT | ROLE
+    assert tried(server, dataset, "INPUT") == INPUT | INPUT_ELSEWHERE | ROLE
 
 
 def test_an_empty_directory_can_be_read(
-    aws: Ministack, server: LightlyServer, lightly: LightlyClient, bucket: str
+    aws: AwsCloud, server: LightlyServer, lightly: LightlyClient, bucket: str
 ) -> None:
     aws.client("s3").put_object(Bucket=bucket, Key="marked/", Body=b"")
     for prefix in ("marked/", "empty/"):
@@ -211,7 +217,7 @@ def test_an_empty_directory_can_be_read(
 
 
 def test_too_much_for_the_input_is_found_out_and_destroys_nothing(
-    aws: Ministack, server: LightlyServer, lightly: LightlyClient, bucket: str
+    aws: AwsCloud, server: LightlyServer, lightly: LightlyClient, bucket: str
 ) -> None:
     dataset = register(lightly, bucket, {"INPUT": make_role(aws, bucket, {"raw/": WRITE})})
     lightly.verify(dataset)
@@ -222,17 +228,17 @@ def test_too_much_for_the_input_is_found_out_and_destroys_nothing(
 
 
 def test_a_policy_for_the_whole_bucket_is_found_out(
-    aws: Ministack, server: LightlyServer, lightly: LightlyClient, bucket: str
+    aws: AwsCloud, server: LightlyServer, lightly: LightlyClient, bucket: str
 ) -> None:
     dataset = register(lightly, bucket, {"LIGHTLY": make_role(aws, bucket, {"": WRITE})})
     lightly.verify(dataset)
     broken = {(it.operation, it.target) for it in server.proof(dataset) if not it.holds}
-    assert broken == {("list", BESIDE), ("read", BESIDE), ("write", BESIDE)}
+    assert broken == {("list", BESIDE), ("read", BESIDE), ("write", BESIDE), ("delete", BESIDE)}
     assert keys(aws, bucket) == ["raw/a.jpg"]
 
 
 def test_a_policy_that_forgot_the_slash_is_found_out(
-    aws: Ministack, server: LightlyServer, lightly: LightlyClient, bucket: str
+    aws: AwsCloud, server: LightlyServer, lightly: LightlyClient, bucket: str
 ) -> None:
     dataset = register(lightly, bucket, {"INPUT": make_role(aws, bucket, {"raw": READ})}, INPUT="raw")
     lightly.verify(dataset)
@@ -241,7 +247,7 @@ def test_a_policy_that_forgot_the_slash_is_found_out(
 
 
 def test_a_role_that_asks_for_no_external_id_is_found_out(
-    aws: Ministack, server: LightlyServer, lightly: LightlyClient, bucket: str
+    aws: AwsCloud, server: LightlyServer, lightly: LightlyClient, bucket: str
 ) -> None:
     dataset = register(lightly, bucket, {"INPUT": make_role(aws, bucket, {"raw/": READ}, external_id=None)})
     lightly.verify(dataset)
@@ -250,7 +256,7 @@ def test_a_role_that_asks_for_no_external_id_is_found_out(
 
 
 def test_the_wrong_external_id_fails_with_a_message_that_says_so(
-    aws: Ministack, server: LightlyServer, lightly: LightlyClient, bucket: str
+    aws: AwsCloud, server: LightlyServer, lightly: LightlyClient, bucket: str
 ) -> None:
     access = {"INPUT": make_role(aws, bucket, {"raw/": READ}, external_id="another-external-id")}
     dataset = register(lightly, bucket, access)
@@ -274,7 +280,7 @@ def test_the_wrong_external_id_fails_with_a_message_that_says_so(
     ],
 )
 def test_missing_permissions_are_told_one_by_one(
-    aws: Ministack, lightly: LightlyClient, bucket: str, grants: dict[str, list[str]], missing: tuple[str, ...]
+    aws: AwsCloud, lightly: LightlyClient, bucket: str, grants: dict[str, list[str]], missing: tuple[str, ...]
 ) -> None:
     dataset = register(lightly, bucket, {"LIGHTLY": make_key(aws, bucket, grants)})
     permissions = lightly.verify(dataset)
@@ -283,7 +289,7 @@ def test_missing_permissions_are_told_one_by_one(
 
 
 def test_a_missing_delete_is_no_permission_of_the_api_but_shows_in_the_proof(
-    aws: Ministack, server: LightlyServer, lightly: LightlyClient, bucket: str
+    aws: AwsCloud, server: LightlyServer, lightly: LightlyClient, bucket: str
 ) -> None:
     access = make_key(aws, bucket, {"lightly/": ["s3:GetObject", "s3:PutObject"]})
     dataset = register(lightly, bucket, {"LIGHTLY": access})
@@ -292,7 +298,7 @@ def test_a_missing_delete_is_no_permission_of_the_api_but_shows_in_the_proof(
 
 
 def test_a_bucket_that_is_not_there_is_an_error_and_no_refusal(
-    aws: Ministack, server: LightlyServer, lightly: LightlyClient, bucket: str
+    aws: AwsCloud, server: LightlyServer, lightly: LightlyClient, bucket: str
 ) -> None:
     gone = f"{bucket}-gone"
     dataset = register(lightly, gone, {"INPUT": make_key(aws, gone, {"raw/": READ})})
@@ -300,7 +306,7 @@ def test_a_bucket_that_is_not_there_is_an_error_and_no_refusal(
     assert {it.outcome for it in server.proof(dataset) if it.target == INSIDE and it.operation == "list"} == {"error"}
 
 
-def test_a_path_that_is_not_of_s3_is_told(aws: Ministack, lightly: LightlyClient, bucket: str) -> None:
+def test_a_path_that_is_not_of_s3_is_told(aws: AwsCloud, lightly: LightlyClient, bucket: str) -> None:
     dataset = lightly.create_dataset(f"dataset-{secrets.token_hex(6)}", DatasetType.IMAGES)
     config = {**make_key(aws, bucket, {"raw/": READ}), "purpose": "INPUT", "full_path": f"gs://{bucket}/raw/"}
     lightly.set_datasource(dataset, parse_config(config))
@@ -308,7 +314,7 @@ def test_a_path_that_is_not_of_s3_is_told(aws: Ministack, lightly: LightlyClient
 
 
 def test_a_key_that_was_deleted_is_refused_everywhere(
-    aws: Ministack, server: LightlyServer, lightly: LightlyClient, bucket: str
+    aws: AwsCloud, server: LightlyServer, lightly: LightlyClient, bucket: str
 ) -> None:
     gone = {**make_key(aws, bucket, {"raw/": READ}), "s3_access_key_id": "AKIAAAAAAAAAAAAAAAAA"}
     dataset = register(lightly, bucket, {"INPUT": gone})
@@ -317,7 +323,7 @@ def test_a_key_that_was_deleted_is_refused_everywhere(
     assert gone["s3_secret_access_key"] not in repr(server.proof(dataset))
 
 
-def test_the_kms_key_is_sent_with_every_object_written(aws: Ministack, lightly: LightlyClient, bucket: str) -> None:
+def test_the_kms_key_is_sent_with_every_object_written(aws: AwsCloud, lightly: LightlyClient, bucket: str) -> None:
     arn = aws.client("kms").create_key()["KeyMetadata"]["Arn"]
     # Without leave to delete, what was written stays to be looked at.
     access = make_key(aws, bucket, {"lightly/": ["s3:GetObject", "s3:PutObject"]})
@@ -327,6 +333,11 @@ def test_the_kms_key_is_sent_with_every_object_written(aws: Ministack, lightly: 
     assert len(written) == 1
     head = aws.client("s3").head_object(Bucket=bucket, Key=written[0])
     assert (head["ServerSideEncryption"], head["SSEKMSKeyId"]) == ("aws:kms", arn)
+
+
+class Unreachable(Ministack):
+    def environment(self, region: str) -> dict[str, str]:
+        return {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_REGION": region}
 
 
 def test_an_aws_that_is_not_there_is_an_error_and_no_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -339,7 +350,7 @@ def test_an_aws_that_is_not_there_is_an_error_and_no_refusal(monkeypatch: pytest
         "s3AccessKeyId": "A",
         "s3SecretAccessKey": "S",
     }
-    attempts = probe.probe(datasource, AwsEndpoint("http://127.0.0.1:9"))
+    attempts = probe_s3(datasource, [], Unreachable(), "916419735646")
     assert {it.outcome for it in attempts} == {"error"}
     assert not any(it.holds for it in attempts)
 

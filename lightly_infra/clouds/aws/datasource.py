@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from lightly_infra.clouds.aws.access import Access
     from lightly_infra.permissions import Purpose
 
+KMS_SETTLES = 330.0
+"""Seconds until a KMS grant works: "usually less than five minutes" (KMS developer guide, "Eventual consistency")."""
+
 
 class S3DatasourceArgs(TypedDict):
     """Where the data is, and how Lightly gets in."""
@@ -111,4 +114,6 @@ class S3Datasource(CloudDatasource):
             self.config = {**self.config, "s3_server_side_encryption_kms_key": kms_key_arn}
         self.identity, self.secrets = access.identity, access.secrets
         self.verifiable = not source_ips
+        if kms_key_arn is not None:
+            self.settles = KMS_SETTLES
         self.register_outputs({"path": self.path, **self.identity})

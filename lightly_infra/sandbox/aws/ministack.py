@@ -13,12 +13,11 @@ import ssl
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, Self, overload
-
-import trustme
+from typing import TYPE_CHECKING, ClassVar, Final, Literal, Self, overload
 
 from lightly_infra.sandbox import process
 from lightly_infra.sandbox.aws.clients import Clients
+from lightly_infra.sandbox.certificates import make_certificates
 
 if TYPE_CHECKING:
     from types_boto3_iam import IAMClient
@@ -62,6 +61,9 @@ class Ministack:
         account: The account's id, 12 digits. Another one makes an emulator a stranger to the first.
     """
 
+    application: ClassVar[str] = "ministack.app:app"
+    """The ASGI application that is served, as `module:name`."""
+
     def __init__(self, account: str = ACCOUNT) -> None:
         self.account = account
         self._port = 0
@@ -94,13 +96,13 @@ class Ministack:
             return self
         self._workspace = Path(tempfile.mkdtemp(prefix="lightly-infra-aws-"))
         try:
-            _make_certificates(self._workspace)
+            make_certificates(self._workspace)
             self._port = process.free_port()
             self._child = process.start(
                 "the emulated AWS",
                 # ministack's own entry point would also bind port 443 and write a pid file beside the workspace.
                 "hypercorn",
-                "ministack.app:app",
+                self.application,
                 f"--bind=127.0.0.1:{self._port}",
                 f"--certfile={self._workspace / 'server.pem'}",
                 f"--keyfile={self._workspace / 'server.key'}",
@@ -205,12 +207,3 @@ class Ministack:
             return connection.getresponse().status == http.HTTPStatus.OK
         finally:
             connection.close()
-
-
-def _make_certificates(directory: Path) -> None:
-    authority = trustme.CA(organization_name="lightly-infra sandbox")
-    certificate = authority.issue_cert("127.0.0.1", "localhost")
-    authority.cert_pem.write_to_path(directory / "ca.pem")
-    certificate.private_key_pem.write_to_path(directory / "server.key")
-    for part in certificate.cert_chain_pems:
-        part.write_to_path(directory / "server.pem", append=True)

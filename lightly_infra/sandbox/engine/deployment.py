@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from lightly_infra.sandbox.engine.diffing import difference
@@ -19,11 +20,12 @@ from lightly_infra.sandbox.engine.urns import STACK_TYPE
 from lightly_infra.sandbox.engine.values import Properties, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import Any
 
     from pulumi.runtime.proto import resource_pb2
 
+    from lightly_infra.sandbox.engine.hooks import ErrorHooks
     from lightly_infra.sandbox.engine.interface import Program
 
 PARALLEL: Final = 16  # steps at a time; the real engine's default is four per processor
@@ -47,7 +49,15 @@ class Deployment:
         self._news: dict[str, ResourceState] = {}
         self._stack_outputs: Properties = {}
         self._failures: list[Failure] = []
+        self._under_way = 0
+        self._idle = threading.Condition()
+        self._finished = False
         self.stopped = False
+
+    @property
+    def hooks(self) -> ErrorHooks:
+        """The program's error hooks."""
+        return self._run.hooks
 
     def register(self, request: resource_pb2.RegisterResourceRequest) -> ResourceState:
         """Brings one resource to what the program asks, and waits until it is there.
@@ -101,13 +111,19 @@ class Deployment:
                     self._failures.append(failure)
 
     def finish(self) -> None:
-        """After the program: deletes what it no longer declares, unless something failed; settles stack outputs."""
-        if not self._failures:
+        """After the program: deletes what it no longer declares, unless something failed; settles stack outputs.
+
+        Called a second time it does nothing.
+        """
+        if self._finished:
+            return
+        self._finished = True
+        if not self.stopped:
             self._delete_undeclared()
         stack = next((state for state in self._news.values() if state.type == STACK_TYPE), None)
         if stack is not None:
             # An output that a failed program did not come to may still be true.
-            stack.outputs = {**(stack.outputs if self._failures else {}), **self._stack_outputs}
+            stack.outputs = {**(stack.outputs if self.stopped else {}), **self._stack_outputs}
 
     def destroy(self) -> None:
         """Deletes everything that may be deleted."""
@@ -165,22 +181,42 @@ class Deployment:
                 urn = self._generator.urn_for(request.type, request.name, request.parent)
                 new, steps = plan(urn)
             except (StepError, ProviderError, UnsupportedFeature) as error:
-                raise self.fail(urn, error) from error
+                self.fail(urn, error)
+                raise self._stop() from error
         self._apply(urn, steps)
         self._news[urn] = new
         return new
 
     def _check_running(self) -> None:
         if self.stopped:
-            raise Stopped
+            raise self._stop()
+
+    def _stop(self) -> Stopped:
+        """What the program is told of a failure, once nothing is under way: until then its error hooks must live."""
+        with self._idle:
+            self._idle.wait_for(lambda: self._under_way == 0)
+        return Stopped()
+
+    @contextmanager
+    def _busy(self) -> Iterator[None]:
+        with self._idle:
+            self._under_way += 1
+        try:
+            yield
+        finally:
+            with self._idle:
+                self._under_way -= 1
+                self._idle.notify_all()
 
     def _apply(self, urn: str, steps: list[Step]) -> None:
         for step in steps:
             self._check_running()
             try:
-                step.apply(self._run)
+                with self._busy():
+                    step.apply(self._run)
             except (StepError, ProviderError, UnsupportedFeature) as error:
-                raise self.fail(urn, error) from error
+                self.fail(urn, error)
+                raise self._stop() from error
 
     def _delete_undeclared(self) -> None:
         condemned: dict[ResourceState, Step] = {}

@@ -2,16 +2,18 @@
 
 It is for sandboxes and tests: its state ends with it. It runs the same providers as the real engine would, follows the
 same rules, and refuses by name what it does not support: imports, stack references, remote components and their
-methods, hooks, transforms, parameterized packages, and providers nobody emulates. Custom time-outs are accepted and
-ignored.
+methods, resource hooks, transforms, archives, parameterized packages, and providers nobody emulates. Custom time-outs
+are accepted and ignored.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+import logging
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from lightly_infra.sandbox.engine.deployment import Deployment
 from lightly_infra.sandbox.engine.environment import environment
+from lightly_infra.sandbox.engine.hooks import ErrorHooks
 from lightly_infra.sandbox.engine.messages import Scrubber
 from lightly_infra.sandbox.engine.monitor import Log, Monitor, run_program
 from lightly_infra.sandbox.engine.plugins import Plugins
@@ -25,20 +27,22 @@ if TYPE_CHECKING:
 
     from lightly_infra.sandbox.engine.interface import OnChange, OnLog, Program, Result
 
+_LOGGER: Final = logging.getLogger("lightly_infra.sandbox.program")
+
 
 class EmbeddedEngine:
     """Runs programs in this process. One run at a time; use it as a context manager, or close it.
 
     Args:
         providers: "module:factory" of each emulated provider by its package's name.
-        env: What the program and all providers see on top of this process's environment.
+        env: What the program and all providers see on top of this process's environment. Read anew by each run.
         on_log: Takes what programs log; without it that goes to Python's logging.
     """
 
     name = "embedded"
 
     def __init__(self, providers: Mapping[str, str], env: Mapping[str, str], *, on_log: OnLog | None = None) -> None:
-        self._env = dict(env)
+        self._env = env
         self._plugins = Plugins(providers, env)
         self._on_log = on_log
         self._resources: list[ResourceState] = []
@@ -69,10 +73,11 @@ class EmbeddedEngine:
         return self._run(program, on_change, lambda deployment, _: deployment.destroy(), with_outputs=False)
 
     def export(self) -> dict[str, Any]:
-        """The state as a deployment document (version 3). Secrets are there without their values."""
+        """The state as a deployment document. Secrets are there without their values."""
         states = with_defaults(self._resources, self._program) if self._program else []
         resources = [state.document() for state in states]
-        return {"version": 3, "deployment": {"manifest": {}, "resources": resources}}
+        version = 4 if any(state.error_hooks or state.replace_with for state in states) else 3
+        return {"version": version, "deployment": {"manifest": {}, "resources": resources}}
 
     def close(self) -> None:
         """Stops everything the engine started. The resources themselves stay."""
@@ -81,7 +86,7 @@ class EmbeddedEngine:
     def _run_program(self, program: Program, on_change: OnChange | None, *, preview: bool) -> Result:
         def act(deployment: Deployment, run: Run) -> None:
             monitor = Monitor(deployment, run.providers, preview=preview)
-            log = Log(run.scrubber, self._on_log)
+            log = Log(deployment, self._teller(run.scrubber))
             run_program(program, deployment, monitor, log, preview=preview)
             deployment.finish()
 
@@ -102,12 +107,26 @@ class EmbeddedEngine:
         for resource in self._resources:
             scrubber.learn(resource.inputs, resource.outputs)
         providers = Providers(self._plugins, program, snapshot.current)
-        run = Run(snapshot, providers, scrubber, preview, on_change)
+        tell = self._teller(scrubber)
+        hooks = ErrorHooks(lambda message: tell("warning", message))
+        run = Run(snapshot, providers, scrubber, hooks, preview, on_change)
         deployment = Deployment(run, program)
-        with environment(self._env):
+        with environment(dict(self._env)):
             try:
                 act(deployment, run)
             finally:
                 if not preview:  # also when interrupted: what was done must not be forgotten
                     self._resources, self._program = snapshot.resources(), program
             return deployment.result(with_outputs=with_outputs)
+
+    def _teller(self, scrubber: Scrubber) -> OnLog:
+        """Tells messages on, known secrets hidden: to the callback, else to Python's logging."""
+
+        def tell(severity: str, message: str) -> None:
+            if self._on_log is not None:
+                self._on_log(severity, scrubber.scrub(message))
+            else:
+                level = logging.WARNING if severity == "warning" else logging.INFO
+                _LOGGER.log(level, "%s", scrubber.scrub(message))
+
+        return tell

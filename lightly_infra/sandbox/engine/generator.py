@@ -216,4 +216,5 @@ def _new_state(urn: str, goal: Goal, parent: Goal | None) -> ResourceState:
         additional_secret_outputs=goal.additional_secret_outputs,
         ignore_changes=goal.ignore_changes,
         replace_on_changes=goal.replace_on_changes,
+        error_hooks=goal.error_hooks,
     )

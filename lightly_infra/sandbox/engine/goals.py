@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from lightly_infra.sandbox.engine.assets import hashed
 from lightly_infra.sandbox.engine.interface import UnsupportedFeature
 from lightly_infra.sandbox.engine.providers import refuse_unservable
 from lightly_infra.sandbox.engine.state import ResourceState
+from lightly_infra.sandbox.engine.steps import StepError
 from lightly_infra.sandbox.engine.urns import STACK_TYPE
 from lightly_infra.sandbox.engine.values import UNKNOWN_SENTINEL, Properties, from_struct
 
@@ -23,6 +25,7 @@ _ACTED_ON: Final = frozenset(
         *("type", "name", "custom", "parent", "object", "provider", "dependencies", "propertyDependencies"),
         *("protect", "retainOnDelete", "deletedWith", "replace_with", "ignoreChanges", "replaceOnChanges"),
         *("deleteBeforeReplace", "deleteBeforeReplaceDefined", "additionalSecretOutputs", "aliases"),
+        "hooks",
     }
 )
 _READ: Final = frozenset(
@@ -41,6 +44,7 @@ _OF_NO_CONSEQUENCE: Final = frozenset(
         *("hideDiffs", "sourcePosition", "stackTrace", "parentStackTraceHandle", "snippetId"),
     }
 )
+_STEP_HOOKS: Final = ("before_create", "after_create", "before_update", "after_update", "before_delete", "after_delete")
 # What people call the options behind the fields; any other is refused by the field's name.
 _FEATURES: Final = {
     "importId": "importing resources (ResourceOptions.import_)",
@@ -50,7 +54,7 @@ _FEATURES: Final = {
     "packageRef": "parameterized packages",
     "envVarMappings": "environment variable mappings of providers",
     "replacement_trigger": "replacement triggers",
-    "hooks": "resource hooks",
+    **dict.fromkeys(_STEP_HOOKS, "resource hooks; error hooks work"),
 }
 
 
@@ -75,6 +79,7 @@ class Goal:
     replace_on_changes: tuple[str, ...]
     additional_secret_outputs: tuple[str, ...]
     aliases: tuple[alias_pb2.Alias, ...]
+    error_hooks: tuple[str, ...]
 
 
 def goal_of(request: resource_pb2.RegisterResourceRequest) -> Goal:
@@ -82,11 +87,13 @@ def goal_of(request: resource_pb2.RegisterResourceRequest) -> Goal:
 
     Raises:
         UnsupportedFeature: It asks for something this engine does not do.
+        StepError: The file of an asset cannot be read.
     """
     _refuse_others(request, _ACTED_ON)
+    _refuse_others(request.hooks, {"on_error"})
     if request.type != STACK_TYPE:
         refuse_unservable(request.type)
-    properties = from_struct(request.object)
+    properties = _with_hashes(from_struct(request.object))
     dependencies = tuple(sorted(request.dependencies))
     property_dependencies = {key: tuple(sorted(value.urns)) for key, value in request.propertyDependencies.items()}
     dbr_said = request.deleteBeforeReplaceDefined or request.deleteBeforeReplace
@@ -109,6 +116,7 @@ def goal_of(request: resource_pb2.RegisterResourceRequest) -> Goal:
         replace_on_changes=tuple(request.replaceOnChanges),
         additional_secret_outputs=tuple(request.additionalSecretOutputs),
         aliases=(*request.aliases,),
+        error_hooks=tuple(request.hooks.on_error),
     )
 
 
@@ -125,7 +133,7 @@ def external_of(urn: str, request: resource_pb2.ReadResourceRequest) -> Resource
         type=request.type,
         custom=True,
         id="" if request.id == UNKNOWN_SENTINEL else request.id,
-        inputs=from_struct(request.properties),
+        inputs=_with_hashes(from_struct(request.properties)),
         parent=request.parent,
         provider=request.provider,
         dependencies=tuple(sorted(request.dependencies)),
@@ -134,11 +142,17 @@ def external_of(urn: str, request: resource_pb2.ReadResourceRequest) -> Resource
     )
 
 
+def _with_hashes(properties: Properties) -> Properties:
+    try:
+        found: Properties = hashed(properties)
+    except OSError as error:
+        raise StepError(f"the file of an asset cannot be read: {error.filename}: {error.strerror}") from error
+    return found
+
+
 def _refuse_others(request: Message, acted_on: Collection[str]) -> None:
-    for field, value in request.ListFields():
+    for field, _ in request.ListFields():
         if field.name in acted_on or field.name in _OF_NO_CONSEQUENCE:
             continue
-        if field.name == "hooks" and not value.ListFields():
-            continue  # the SDK sends it with nothing in it
         unnamed = f"the field {field.name!r} of {type(request).__name__}"
         raise UnsupportedFeature(_FEATURES.get(field.name, unnamed))

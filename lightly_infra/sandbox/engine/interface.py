@@ -114,11 +114,15 @@ OnChange = Callable[[Change], None]
 """Called as each step finishes, from any thread but never twice at once."""
 
 OnLog = Callable[[str, str], None]
-"""Called with severity ("info", "warning", "error") and message for what the program logs."""
+"""Called with severity ("info", "warning") and message for what the program logs. Errors it logs are failures."""
 
 
 class Engine(Protocol):
-    """An engine holds the state of one stack from its construction until `close`."""
+    """An engine holds the state of one stack from its construction until `close`.
+
+    Engines are made from emulated providers by package, and from the environment that these and programs see on top of
+    this process's. They keep that mapping and read it with each run: it may grow, as clouds start, while they live.
+    """
 
     name: str
 
@@ -146,7 +150,7 @@ class Engine(Protocol):
         ...
 
     def export(self) -> dict[str, Any]:
-        """The state as a deployment document (version 3). Secrets are ciphertext or sentinels, never plain."""
+        """The state as a deployment document (version 3; 4 with hooks). Secrets are ciphertext or sentinels."""
         ...
 
     def close(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from google.protobuf import empty_pb2
@@ -19,14 +18,9 @@ from lightly_infra.sandbox.engine.values import from_struct, to_struct
 
 if TYPE_CHECKING:
     from lightly_infra.sandbox.engine.interface import OnLog, Program
-    from lightly_infra.sandbox.engine.messages import Scrubber
     from lightly_infra.sandbox.engine.providers import Providers
 
-_SEVERITIES: Final = {
-    engine_pb2.INFO: ("info", logging.INFO),
-    engine_pb2.WARNING: ("warning", logging.WARNING),
-    engine_pb2.ERROR: ("error", logging.ERROR),
-}
+_SEVERITIES: Final = {engine_pb2.INFO: "info", engine_pb2.WARNING: "warning"}
 # Resource references are left out: a resource passed as a property then arrives as its id, which is what providers
 # that take no references get from the real engine too.
 _FEATURES: Final = (
@@ -34,12 +28,12 @@ _FEATURES: Final = (
     resource_pb2.RESOURCE_MONITOR_FEATURE_ALIAS_SPECS,
     resource_pb2.RESOURCE_MONITOR_FEATURE_DELETED_WITH,
     resource_pb2.RESOURCE_MONITOR_FEATURE_REPLACE_WITH,
+    resource_pb2.RESOURCE_MONITOR_FEATURE_ERROR_HOOKS,
     # Claimed so that the SDK asks and we can refuse by name, instead of it asking people to update their CLI.
     resource_pb2.RESOURCE_MONITOR_FEATURE_TRANSFORMS,
     resource_pb2.RESOURCE_MONITOR_FEATURE_INVOKE_TRANSFORMS,
     resource_pb2.RESOURCE_MONITOR_FEATURE_PARAMETERIZATION,
     resource_pb2.RESOURCE_MONITOR_FEATURE_RESOURCE_HOOKS,
-    resource_pb2.RESOURCE_MONITOR_FEATURE_ERROR_HOOKS,
     resource_pb2.RESOURCE_MONITOR_FEATURE_STATE_MIGRATIONS,
 )
 
@@ -126,9 +120,15 @@ class Monitor(mocks.MockMonitor):
         """Refused."""
         raise self._refuse(f"resource hooks ({request.name})")
 
-    def RegisterErrorHook(self, request: Any) -> NoReturn:  # noqa: N802
-        """Refused."""
-        raise self._refuse(f"error hooks ({request.name})")
+    def RegisterErrorHook(self, request: resource_pb2.RegisterErrorHookRequest) -> empty_pb2.Empty:  # noqa: N802
+        """Takes a hook, which the program serves."""
+        self._deployment.hooks.register(request)
+        return empty_pb2.Empty()
+
+    def SignalAndWaitForShutdown(self, request: empty_pb2.Empty) -> empty_pb2.Empty:  # noqa: N802, ARG002
+        """The program has nothing more to declare. It lives on, for its hooks, while the rest is done."""
+        self._deployment.finish()
+        return empty_pb2.Empty()
 
     def RegisterPackage(self, request: Any) -> NoReturn:  # noqa: N802
         """Refused."""
@@ -139,23 +139,19 @@ class Monitor(mocks.MockMonitor):
 
 
 class Log(mocks.MockEngine):
-    """Where `pulumi.log` goes: to the callback, else to Python's logging; known secrets hidden."""
+    """Where `pulumi.log` goes: errors are failures, as on the real engine; the rest is told on."""
 
-    def __init__(self, scrubber: Scrubber, on_log: OnLog | None) -> None:
-        super().__init__(logging.getLogger("lightly_infra.sandbox.program"))
-        self._scrubber = scrubber
-        self._on_log = on_log
+    def __init__(self, deployment: Deployment, tell: OnLog) -> None:
+        super().__init__(None)
+        self._deployment = deployment
+        self._tell = tell
 
     def Log(self, request: engine_pb2.LogRequest) -> None:  # noqa: N802
-        """Passes a message on."""
-        if request.severity not in _SEVERITIES:
-            return  # the SDK's own debugging
-        name, level = _SEVERITIES[request.severity]
-        message = self._scrubber.scrub(request.message)
-        if self._on_log is not None:
-            self._on_log(name, message)
-        else:
-            self.logger.log(level, "%s", message)
+        """Passes a message on, but for the SDK's own debugging."""
+        if request.severity == engine_pb2.ERROR:
+            self._deployment.add_failures(request.urn, [request.message])
+        elif request.severity in _SEVERITIES:
+            self._tell(_SEVERITIES[request.severity], request.message)
 
     def RequirePulumiVersion(self, request: Any) -> empty_pb2.Empty:  # noqa: N802, ARG002
         """There is no CLI whose version could be wrong."""

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
 import grpc
-from pulumi.runtime.proto import plugin_pb2, provider_pb2_grpc
+from pulumi.runtime.proto import provider_pb2_grpc
 
 from lightly_infra.sandbox.engine.messages import describe
 from lightly_infra.sandbox.engine.plugins import load_factory
@@ -43,10 +43,6 @@ class _Served:
                 return context.abort(grpc.StatusCode.UNKNOWN, describe(error))
 
         return serve
-
-    def GetPluginInfo(self, request: object, context: object) -> plugin_pb2.PluginInfo:  # noqa: N802, ARG002
-        """The engine wants a version; any does for a plugin found on PATH."""
-        return plugin_pb2.PluginInfo(version="1.0.0")
 
 
 def main() -> None:

@@ -47,13 +47,16 @@ def load_factory(reference: str) -> Factory:
 
 
 class Plugins:
-    """The providers of one engine. They live as long as it, and are configured anew when their config changes."""
+    """The providers of one engine. They live as long as it, and start anew when their environment changes."""
 
     def __init__(self, providers: Mapping[str, str], env: Mapping[str, str]) -> None:
-        """Takes "module:factory" by package name, and what providers see on top of this process's environment."""
+        """Takes "module:factory" by package name, and what providers see on top of this process's environment.
+
+        `env` is looked at whenever a provider is asked for, so it may grow.
+        """
         self._references = dict(providers)
-        self._env = dict(env)
-        self._configured: dict[str, list[Provider]] = {}
+        self._env = env
+        self._configured: dict[str, list[tuple[Mapping[str, str], Provider]]] = {}
         self._dynamic: _DynamicHost | None = None
         self._lock = threading.RLock()
 
@@ -65,14 +68,16 @@ class Plugins:
             ProviderError: It refuses its configuration.
         """
         with self._lock:
-            for known in self._configured.get(package, []):
-                if reveal(known.inputs) == reveal(inputs) and self._is_alive(package, project):
+            environment = self._environment()
+            alive = package != DYNAMIC or (self._dynamic is not None and self._dynamic.serves(project, self._env))
+            others = [it for it in self._configured.get(package, []) if alive and it[0] == environment]
+            for _, known in others:
+                if reveal(known.inputs) == reveal(inputs):
                     return known
             call = self._start_dynamic(project) if package == DYNAMIC else self._emulated(package)
             provider = Provider(package, call, inputs)
             # One dynamic host serves one configuration: it is the whole stack's.
-            others = [] if package == DYNAMIC else self._configured.get(package, [])
-            self._configured[package] = [*others, provider]
+            self._configured[package] = [*([] if package == DYNAMIC else others), (environment, provider)]
             return provider
 
     def check_config(self, package: str, urn: str, olds: Properties, news: Properties) -> tuple[Properties, list[str]]:
@@ -90,7 +95,7 @@ class Plugins:
             known = ", ".join(sorted(self._references)) or "none"
             raise UnsupportedFeature(f"provider {package!r} (emulated providers: {known})")
         try:
-            servicer = load_factory(self._references[package])({**os.environ, **self._env})
+            servicer = load_factory(self._references[package])(self._environment())
         except Exception as error:
             raise ProviderError(f"provider {package} does not start: {describe(error)}") from error
         return _in_process(servicer)
@@ -108,10 +113,8 @@ class Plugins:
         if dynamic is not None:
             dynamic.close()
 
-    def _is_alive(self, package: str, project: str) -> bool:
-        if package != DYNAMIC:
-            return True
-        return self._dynamic is not None and self._dynamic.serves(project, self._env)
+    def _environment(self) -> dict[str, str]:
+        return {**os.environ, **self._env}
 
 
 class _Context:

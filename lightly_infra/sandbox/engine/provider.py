@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pulumi.runtime.proto import provider_pb2 as messages
 
+from lightly_infra.sandbox.engine.assets import elided, restored
 from lightly_infra.sandbox.engine.interface import Secret, UnsupportedFeature
 from lightly_infra.sandbox.engine.paths import parse_path
 from lightly_infra.sandbox.engine.urns import name_of, type_of
@@ -119,9 +120,9 @@ class Provider:
         request = messages.DiffRequest(
             **_named(urn),
             id=resource_id,
-            old_inputs=to_struct(old_inputs, unknowns=True),
-            olds=to_struct(old_outputs, unknowns=True),
-            news=to_struct(news, unknowns=True),
+            old_inputs=to_struct(elided(old_inputs), unknowns=True),
+            olds=to_struct(elided(old_outputs), unknowns=True),
+            news=to_struct(elided(news), unknowns=True),
             ignoreChanges=ignore_changes,
         )
         return _diff(self._call("Diff", request))
@@ -141,13 +142,13 @@ class Provider:
         request = messages.ReadRequest(
             **_named(urn),
             id=resource_id,
-            inputs=to_struct(inputs),
-            properties=to_struct(outputs),
+            inputs=to_struct(elided(inputs)),
+            properties=to_struct(elided(outputs)),
         )
         answer = self._call("Read", request)
         new_inputs = _marked(answer.inputs, inputs) if answer.HasField("inputs") else None
         new_outputs = _marked(answer.properties, outputs) if answer.HasField("properties") else None
-        return answer.id, new_inputs, new_outputs
+        return answer.id, restored(new_inputs, inputs), restored(new_outputs, inputs)
 
     def update(
         self,
@@ -162,8 +163,8 @@ class Provider:
         request = messages.UpdateRequest(
             **_named(urn),
             id=resource_id,
-            old_inputs=to_struct(old_inputs),
-            olds=to_struct(old_outputs),
+            old_inputs=to_struct(elided(old_inputs)),
+            olds=to_struct(elided(old_outputs)),
             news=to_struct(news),
             ignoreChanges=ignore_changes,
         )
@@ -174,8 +175,8 @@ class Provider:
         request = messages.DeleteRequest(
             **_named(urn),
             id=resource_id,
-            old_inputs=to_struct(inputs),
-            properties=to_struct(outputs),
+            old_inputs=to_struct(elided(inputs)),
+            properties=to_struct(elided(outputs)),
         )
         self._call("Delete", request)
 

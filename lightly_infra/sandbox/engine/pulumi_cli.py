@@ -37,7 +37,7 @@ class PulumiEngine:
 
     Args:
         providers: "module:factory" of each emulated provider by its package's name.
-        env: What the program and all providers see on top of this process's environment.
+        env: What the program and all providers see on top of this process's environment. Read anew by each run.
         on_log: Takes what programs log; without it that is dropped.
     """
 
@@ -52,8 +52,8 @@ class PulumiEngine:
             (self._directory / name).mkdir()
         for package, reference in providers.items():
             self._write_plugin(package, reference)
-        self._env = {
-            **env,
+        self._given = env
+        self._own = {
             "PATH": os.pathsep.join(
                 [str(self._directory / "bin"), str(Path(sys.executable).parent), os.environ.get("PATH", "")]
             ),
@@ -107,13 +107,14 @@ class PulumiEngine:
         scrubber.learn(*(program.config.get(key, "") for key in program.secret_keys), secret=True)
         scrubber.learn(*secrets_of(self._document))
         listener = Listener(scrubber, on_change, self._on_log)
-        with environment(self._env):
-            stack = self._prepared(program)
+        env = {**self._given, **self._own}
+        with environment(env):
+            stack = self._prepared(program, env)
             with LanguageHost(program, listener, listener.program_failed, scrubber.learn) as host:
                 command = [*args, "--stack", program.stack, "--exec-kind", "auto.inline", "--color", "never"]
                 command += ["--client", host.address, "--event-log", f"tcp://{host.address}"]
                 try:
-                    stack.workspace.pulumi_command.run(command, str(self._directory / "work"), self._env)
+                    stack.workspace.pulumi_command.run(command, str(self._directory / "work"), env)
                 except automation.CommandError as error:
                     listener.cli_failed(str(error))
             exported = stack.export_stack()
@@ -122,7 +123,7 @@ class PulumiEngine:
         outputs = outputs_of(self._document) if with_outputs else {}
         return Result(tuple(listener.changes), outputs, listener.failures())
 
-    def _prepared(self, program: Program) -> automation.Stack:
+    def _prepared(self, program: Program, env: dict[str, str]) -> automation.Stack:
         if self._stack is None:
             self._stack = automation.create_or_select_stack(
                 stack_name=program.stack,
@@ -130,12 +131,12 @@ class PulumiEngine:
                 program=program.run,  # never run by the Automation API, which wants one all the same
                 opts=automation.LocalWorkspaceOptions(
                     work_dir=str(self._directory / "work"),
-                    pulumi_home=self._env["PULUMI_HOME"],
-                    env_vars=self._env,
+                    pulumi_home=env["PULUMI_HOME"],
                     secrets_provider="passphrase",
                     pulumi_command=_command(),
                 ),
             )
+        self._stack.workspace.env_vars = env
         config = {
             key: automation.ConfigValue(value, key in program.secret_keys) for key, value in program.config.items()
         }

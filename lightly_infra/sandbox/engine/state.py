@@ -43,6 +43,7 @@ class ResourceState:
     retain_on_delete: bool = False
     additional_secret_outputs: tuple[str, ...] = ()
     ignore_changes: tuple[str, ...] = ()
+    error_hooks: tuple[str, ...] = ()
     replace_on_changes: tuple[str, ...] = ()
     delete: bool = False
     pending_replacement: bool = False
@@ -120,6 +121,7 @@ class ResourceState:
             "retainOnDelete": self.retain_on_delete,
             "deletedWith": self.deleted_with,
             "replaceWith": list(self.replace_with),
+            "resourceHooks": {"OnError": list(self.error_hooks)} if self.error_hooks else {},
         }
         return {key: value for key, value in fields.items() if value or key == "custom"}
 

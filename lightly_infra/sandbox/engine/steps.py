@@ -12,6 +12,7 @@ from lightly_infra.sandbox.engine.urns import is_provider_type
 from lightly_infra.sandbox.engine.values import copy
 
 if TYPE_CHECKING:
+    from lightly_infra.sandbox.engine.hooks import ErrorHooks
     from lightly_infra.sandbox.engine.messages import Scrubber
     from lightly_infra.sandbox.engine.providers import Providers
     from lightly_infra.sandbox.engine.state import ResourceState, Snapshot
@@ -36,6 +37,7 @@ class Run:
     snapshot: Snapshot
     providers: Providers
     scrubber: Scrubber
+    hooks: ErrorHooks
     preview: bool
     on_change: OnChange | None = None
     changes: list[Change] = field(default_factory=list)
@@ -117,7 +119,8 @@ class Create:
         elif new.custom and run.preview:
             new.outputs = copy(new.inputs)
         elif new.custom:
-            new.id, new.outputs = run.providers.of(new).create(new.urn, new.inputs)
+            provider = run.providers.of(new)
+            new.id, new.outputs = run.hooks.trying(lambda: provider.create(new.urn, new.inputs), new=new)
         run.settle(new)
         if old is not None and self.delete_later:
             old.delete = True
@@ -143,8 +146,11 @@ class Update:
         elif new.custom and run.preview:
             new.outputs = copy(new.inputs)
         elif new.custom:
-            new.outputs = run.providers.of(new).update(
-                new.urn, old.id, old.inputs, old.outputs, new.inputs, new.ignore_changes
+            provider = run.providers.of(new)
+            new.outputs = run.hooks.trying(
+                lambda: provider.update(new.urn, old.id, old.inputs, old.outputs, new.inputs, new.ignore_changes),
+                new=new,
+                old=old,
             )
         run.settle(new)
         run.snapshot.add(new, instead_of=old)
@@ -174,7 +180,8 @@ class Delete:
             )
         spared = old.external or old.retain_on_delete or old.deleted_with in run.deleted
         if old.managed and not spared and not run.preview:
-            run.providers.of(old).delete(old.urn, old.id, old.inputs, old.outputs)
+            provider = run.providers.of(old)
+            run.hooks.trying(lambda: provider.delete(old.urn, old.id, old.inputs, old.outputs), old=old)
         if self.create_later:
             old.pending_replacement = True
         else:

@@ -1,7 +1,7 @@
 """Property values: between protobuf structs and plain Python, with secrets and unknowns kept.
 
 Inside the engine a property map is a dict of plain Python values in which `Secret` marks what is secret and `UNKNOWN`
-what a preview cannot know. Assets and archives stay the tagged dicts that they are on the wire.
+what a preview cannot know. Assets stay the tagged dicts that they are on the wire.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 # The wire protocol's own constants (pulumi/runtime/rpc.py).
 SIGNATURE: Final = "4dabf18193072939515e22adb298388d"
 SECRET_SIGNATURE: Final = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 - names a kind of value, is no password
+ASSET_SIGNATURE: Final = "c44067f5952c0a294b673a41bacd8c17"
+ARCHIVE_SIGNATURE: Final = "0def7320c3a5731c473e5ecbe6d01bc7"
 UNKNOWN_SENTINEL: Final = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 
 Value: TypeAlias = Any
@@ -150,6 +152,26 @@ def walk(value: Value, *, secret: bool = False) -> Iterator[tuple[Value, bool]]:
             yield value, secret
 
 
+def is_asset(value: Value) -> bool:
+    """Whether the value is an asset or an archive: a dict that is tagged as one."""
+    return isinstance(value, dict) and value.get(SIGNATURE) in (ASSET_SIGNATURE, ARCHIVE_SIGNATURE)
+
+
+def walk_assets(value: Value) -> Iterator[Properties]:
+    """Every asset and archive in the value."""
+    match value:
+        case Secret():
+            yield from walk_assets(value.value)
+        case dict() if is_asset(value):
+            yield value
+        case dict():
+            for item in value.values():
+                yield from walk_assets(item)
+        case list():
+            for item in value:
+                yield from walk_assets(item)
+
+
 def holds_secret(value: Value) -> bool:
     """Whether anything in the value is secret (an empty secret dict or list counts)."""
     match value:
@@ -184,8 +206,13 @@ def annotate_secrets(outputs: Properties, inputs: Mapping[str, Value]) -> None:
 
 
 def changed_paths(old: Value, new: Value, path: Path = ()) -> list[Path]:
-    """Where two values differ, ignoring secret marks; a null and a missing key are the same."""
+    """Where two values differ, ignoring secret marks; a null and a missing key are the same.
+
+    Assets are compared by their hash.
+    """
     old, new = reveal_top(old), reveal_top(new)
+    if is_asset(old) and is_asset(new):
+        return [] if old.get("hash") == new.get("hash") else [path]
     if isinstance(old, dict) and isinstance(new, dict):
         paths: list[Path] = []
         for key in sorted({*old, *new}):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
@@ -12,6 +12,9 @@ from hypothesis import strategies as st
 
 from lightly_infra import spec
 from lightly_infra.lightly.models import REGIONS, DatasetType
+
+if TYPE_CHECKING:
+    from lightly_infra.spec.s3 import S3Spec
 
 CANARY = "canary-external-id-0001"
 ROLE = "arn:aws:iam::123456789012:role/lightly"
@@ -58,8 +61,13 @@ def two(**of_the_second: Any) -> dict[str, Any]:
     return {**example(), "night-drives": second}
 
 
+def s3(cloud: spec.CloudSpec) -> S3Spec:
+    assert cloud.s3 is not None
+    return cloud.s3
+
+
 def parse(datasets: object, region: str | None = "eu-central-1") -> dict[str, spec.DatasetSpec]:
-    return spec.parse(datasets, default_region=region)
+    return spec.parse(datasets, {"region": region})
 
 
 def problems(datasets: object, region: str | None = "eu-central-1") -> list[str]:
@@ -81,7 +89,7 @@ def problem(datasets: object, region: str | None = "eu-central-1") -> str:
 
 def test_the_example_of_the_readme_is_accepted() -> None:
     (dataset,) = parse(example()).values()
-    source, target = dataset.input.s3, dataset.lightly.s3
+    source, target = s3(dataset.input), s3(dataset.lightly)
     assert dataset.type is DatasetType.IMAGES
     assert (source.bucket, source.prefix, source.create) == ("acme-raw", "street-scenes/", False)
     assert (target.bucket, target.prefix, target.create) == (None, "lightly/", True)
@@ -90,7 +98,7 @@ def test_the_example_of_the_readme_is_accepted() -> None:
 def test_the_defaults_keep_everything_and_create_nothing_twice() -> None:
     (dataset,) = parse(example()).values()
     assert (dataset.on_destroy, dataset.adopt, dataset.id, dataset.name) == ("keep", False, None, None)
-    assert (dataset.input.s3.kms_key_arn, dataset.input.s3.allowed_source_ips) == (None, [])
+    assert (s3(dataset.input).kms_key_arn, s3(dataset.input).allowed_source_ips) == (None, [])
 
 
 def test_access_delegated_is_short_for_its_kind() -> None:
@@ -100,17 +108,17 @@ def test_access_delegated_is_short_for_its_kind() -> None:
 
 def test_the_region_is_the_stacks_unless_the_datasource_names_one() -> None:
     (dataset,) = parse(changed("lightly.s3.region", "us-east-1")).values()
-    assert (dataset.input.s3.region, dataset.lightly.s3.region) == ("eu-central-1", "us-east-1")
+    assert (s3(dataset.input).region, s3(dataset.lightly).region) == ("eu-central-1", "us-east-1")
 
 
 def test_a_prefix_becomes_a_directory() -> None:
     (dataset,) = parse(changed("input.s3.prefix", "raw")).values()
-    assert dataset.input.s3.prefix == "raw/"
+    assert s3(dataset.input).prefix == "raw/"
 
 
 def test_a_host_address_becomes_a_range() -> None:
     (dataset,) = parse(changed("input.s3.allowed_source_ips", ["203.0.113.7", "2001:db8::/32"])).values()
-    assert dataset.input.s3.allowed_source_ips == ["203.0.113.7/32", "2001:db8::/32"]
+    assert s3(dataset.input).allowed_source_ips == ["203.0.113.7/32", "2001:db8::/32"]
 
 
 @pytest.mark.parametrize("type_", DatasetType)
@@ -122,7 +130,7 @@ def test_every_type_of_dataset_is_accepted(type_: DatasetType) -> None:
 @pytest.mark.parametrize("region", [it for it in REGIONS if it.startswith(("cn-", "us-gov"))])
 def test_other_partitions_are_reached_by_keys(region: str) -> None:
     (dataset,) = parse(changed("input.s3.access", "keys", also={"input.s3.region": region})).values()
-    assert dataset.input.s3.region == region
+    assert s3(dataset.input).region == region
 
 
 def test_the_same_prefix_in_two_buckets_is_no_overlap() -> None:
@@ -172,12 +180,12 @@ def test_a_bucket_that_one_dataset_makes_may_be_used_by_another() -> None:
             "street-scenes.qqq: unknown key; known keys: name, type, id, adopt, on_destroy, verify_deadline, input, l",
         ),
         # neither or two clouds
-        ("input", {}, "street-scenes.input: no cloud: say where the data is, such as 's3: {bucket: …"),
+        ("input", {}, "street-scenes.input: no cloud: say where the data is with one of s3, azure, gcs, obs, such"),
         ("input", None, "street-scenes.input: no cloud: say where the data is"),
         ("input", "s3://acme-raw/", "street-scenes.input: 's3://acme-raw/': write a mapping"),
         ("input.gcs", {}, "street-scenes.input: two clouds (s3, gcs): a datasource is in one; keep one"),
         ("input", {"azure": {}, "obs": {}}, "street-scenes.input: two clouds (azure, obs)"),
-        ("input", {"gcs": {"bucket": "acme"}}, "street-scenes.input: gcs: this version connects s3 only"),
+        ("input", {"gcs": None}, "street-scenes.input: gcs: empty; say where the data is, such as 'gcs: {prefix: …}'"),
         # names, types and ids
         ("name", "a", "street-scenes.name: dataset name 'a': use at least 3 characters"),
         ("name", "été", "street-scenes.name: dataset name 'été': use at least 3 characters, first a letter or a"),
@@ -333,19 +341,19 @@ def test_a_private_source_range_is_refused(range_: str) -> None:
 )
 def test_other_source_ranges_are_accepted(range_: str) -> None:
     (dataset,) = parse(changed("input.s3.allowed_source_ips", [range_])).values()
-    assert dataset.input.s3.allowed_source_ips == [range_]
+    assert s3(dataset.input).allowed_source_ips == [range_]
 
 
 def test_tags_may_be_as_long_as_aws_allows() -> None:
     tags = {"k" * 128: "v" * 256, "team-aws:": ""}
     (dataset,) = parse(changed("lightly.s3.tags", tags)).values()
-    assert dataset.lightly.s3.tags == tags
+    assert s3(dataset.lightly).tags == tags
 
 
 def test_a_key_of_the_buckets_own_region_is_accepted_whatever_the_stacks() -> None:
     key = KEY.replace("eu-central-1", "us-east-1")
     (dataset,) = parse(changed("input.s3.kms_key_arn", key, also={"input.s3.region": "us-east-1"})).values()
-    assert dataset.input.s3.kms_key_arn == key
+    assert s3(dataset.input).kms_key_arn == key
 
 
 @pytest.mark.parametrize("region", ["us-gov-east", "us-gov-west"])
@@ -434,7 +442,7 @@ def test_an_external_id_is_in_no_repr() -> None:
     datasets = parse(changed("input.s3.access", access))
     assert CANARY not in repr(datasets)
     assert CANARY not in str(datasets)
-    given = datasets["street-scenes"].input.s3.access.external_id
+    given = s3(datasets["street-scenes"].input).access.external_id
     assert given is not None
     assert given.get_secret_value() == CANARY
 
@@ -669,7 +677,7 @@ def datasets_sharing(kind: str, count: int) -> dict[str, object]:
 def test_one_identity_serves_only_as_many_datasources_as_its_policies_have_room_for(
     kind: str, fitting: int, limit: int
 ) -> None:
-    assert len(spec.parse(datasets_sharing(kind, fitting), default_region="eu-central-1")) == fitting
+    assert len(spec.parse(datasets_sharing(kind, fitting), {"region": "eu-central-1"})) == fitting
 
     with pytest.raises(spec.SpecError, match=f"IAM's {limit} characters; let it get in by a share of its own"):
-        spec.parse(datasets_sharing(kind, 40), default_region="eu-central-1")
+        spec.parse(datasets_sharing(kind, 40), {"region": "eu-central-1"})

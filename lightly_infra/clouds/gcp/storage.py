@@ -1,0 +1,115 @@
+"""GCS buckets that we create. A bucket of the user's own is never touched here: see `datasource`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NotRequired, TypedDict
+
+import pulumi
+import pulumi_gcp as gcp
+
+from lightly_infra.clouds.gcp import policy
+from lightly_infra.clouds.gcp.failures import FAILURES
+from lightly_infra.component import Component
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ABORT_INCOMPLETE_UPLOADS_AFTER_DAYS = 7
+"""Parts of a multipart upload that nobody finished cost storage for ever; resumable uploads end after a week, too."""
+
+
+class BucketArgs(TypedDict):
+    """A bucket for Lightly. Only `location` is needed; the defaults are the safe ones."""
+
+    location: str
+    """Where the data lies: a region such as `europe-west3`, or `EU`, `US`, `ASIA`. It can't change later."""
+
+    bucket: NotRequired[pulumi.Input[str]]
+    """The bucket's name. Default: the component's name and a random suffix."""
+
+    project: NotRequired[pulumi.Input[str]]
+    """The id of the project. Default: the provider's."""
+
+    kms_key: NotRequired[pulumi.Input[str]]
+    """Encrypt with this KMS key in the bucket's location, `projects/…/cryptoKeys/…`; the project's GCS service agent is
+    granted its use. Default: keys that Google manages."""
+
+    versioning: NotRequired[bool]
+    """Keep old versions of objects. Default: no. Without a rule that ends them they cost storage for ever, and a bucket
+    that has some is not empty."""
+
+    retain: NotRequired[bool]
+    """Keep the bucket when it leaves the program. Default: yes. With `False` the bucket is deleted if it is empty, and
+    the deletion fails if it is not: it is never emptied."""
+
+    labels: NotRequired[pulumi.Input[Mapping[str, pulumi.Input[str]]]]
+    """Labels of the bucket."""
+
+
+class Bucket(Component):
+    """A private GCS bucket: no public access, and no permissions of single objects, only IAM's on the bucket.
+
+    It sets no expiry: what Lightly writes must stay. It never empties the bucket. What is deleted can be restored for
+    as long as GCS's own default says (soft delete).
+    """
+
+    failures = FAILURES
+
+    bucket: pulumi.Output[str]
+    """The bucket's name."""
+
+    resource: gcp.storage.Bucket
+    """The bucket itself, for what shall go with it."""
+
+    def __init__(self, name: str, args: BucketArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("gcp:Bucket", name, opts)
+        self.retain = args.get("retain", True)
+        given = args.get("bucket")
+        if given is None:
+            # What Pulumi makes of the component's name, for which GCS has rules, too.
+            policy.check_bucket(f"{name.lower()}-0000000")
+        elif isinstance(given, str):
+            policy.check_bucket(given)
+        location, kms_key = policy.normalise_location(args["location"]), args.get("kms_key")
+        if isinstance(kms_key, str):
+            policy.check_kms_location(policy.check_kms_key(kms_key), location)
+        self.resource = gcp.storage.Bucket(
+            name,
+            name=given,
+            location=location,
+            project=args.get("project"),
+            uniform_bucket_level_access=True,
+            public_access_prevention="enforced",
+            versioning={"enabled": True} if args.get("versioning") else None,
+            encryption={"default_kms_key_name": kms_key} if kms_key is not None else None,
+            lifecycle_rules=[
+                {
+                    "action": {"type": "AbortIncompleteMultipartUpload"},
+                    "condition": {"age": ABORT_INCOMPLETE_UPLOADS_AFTER_DAYS},
+                }
+            ],
+            labels=args.get("labels"),
+            opts=self.child(
+                retain_on_delete=self.retain,
+                # GCS looks whether it may use the key when the bucket is made.
+                depends_on=[self._grant_key(name, kms_key, args.get("project"))] if kms_key is not None else [],
+            ),
+        )
+        self.bucket = self.resource.name
+        self.register_outputs({"bucket": self.bucket})
+
+    def _grant_key(
+        self, name: str, kms_key: pulumi.Input[str], project: pulumi.Input[str] | None
+    ) -> gcp.kms.CryptoKeyIAMMember:
+        # Asking for the agent also makes it, should the project have none yet.
+        agent = gcp.storage.get_project_service_account_output(
+            project=project, opts=pulumi.InvokeOutputOptions(parent=self)
+        )
+        return gcp.kms.CryptoKeyIAMMember(
+            name,
+            crypto_key_id=kms_key,
+            role=policy.KMS_ROLE,
+            member=agent.email_address.apply("serviceAccount:{}".format),
+            # There is one such grant for all buckets of the project: taken away with one of them, none could be read.
+            opts=self.child(retain_on_delete=True),
+        )

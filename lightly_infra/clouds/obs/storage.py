@@ -1,0 +1,56 @@
+"""Buckets on OBS that we create. A bucket of the user's own is never touched here: see `datasource`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NotRequired
+
+from lightly_infra.clouds.obs.resources.bucket import Bucket as BucketResource
+from lightly_infra.clouds.obs.resources.bucket import BucketResourceArgs
+from lightly_infra.clouds.obs.resources.session import ServerArgs
+from lightly_infra.component import Component
+
+if TYPE_CHECKING:
+    import pulumi
+
+
+class BucketArgs(ServerArgs):
+    """A bucket for Lightly: where, and what it is called."""
+
+    bucket: NotRequired[pulumi.Input[str]]
+    """The bucket's name. Default: the component's name and a random suffix."""
+
+    retain: NotRequired[bool]
+    """Keep the bucket when it leaves the program. Default: yes. With `False` the bucket is deleted if it is empty, and
+    the deletion fails if it is not: it is never emptied."""
+
+
+class Bucket(Component):
+    """A private bucket that aborts uploads which nobody finished within seven days.
+
+    It sets no expiry: what Lightly writes must stay. It never empties the bucket. Encryption and access over TLS only
+    are the cloud's and the endpoint's: not every OBS has settings for them.
+    """
+
+    bucket: pulumi.Output[str]
+    """The bucket's name."""
+
+    resource: BucketResource
+    """The bucket itself, for what shall go with it."""
+
+    server: ServerArgs
+    """How it is reached."""
+
+    def __init__(self, name: str, args: BucketArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("obs:Bucket", name, opts)
+        self.retain = args.get("retain", True)
+        wanted: BucketResourceArgs = {
+            "endpoint": args["endpoint"],
+            "region": args["region"],
+            "addressing": args.get("addressing", "path"),
+        }
+        self.server = wanted.copy()
+        if "bucket" in args:
+            wanted["bucket"] = args["bucket"]
+        self.resource = BucketResource(name, wanted, self.child(retain_on_delete=self.retain))
+        self.bucket = self.resource.bucket
+        self.register_outputs({"bucket": self.bucket})

@@ -1,0 +1,61 @@
+"""Epochs: stretches of N days, counted from 1970-01-01, by which credentials get their age.
+
+What depends on the epoch alone stays the same from one `pulumi up` to the next, and changes on an epoch's first day.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Final
+
+_FIRST_DAY: Final = date(1970, 1, 1)
+
+
+def now() -> datetime:
+    """This moment, in UTC. The one place where this package's programs read the clock."""
+    return datetime.now(UTC)
+
+
+def today() -> date:
+    """Today's date, in UTC."""
+    return now().date()
+
+
+def epoch(on: date, *, days: int) -> int:
+    """The number of the epoch that a date lies in.
+
+    Args:
+        on: the date, in UTC.
+        days: how long an epoch is, at least 1.
+
+    Raises:
+        ValueError: `days` is less than 1.
+    """
+    if days < 1:
+        raise ValueError(f"an epoch of {days} days: it lasts one day or more")
+    return (on - _FIRST_DAY).days // days
+
+
+def start(on: date, *, days: int) -> datetime:
+    """When the epoch that a date lies in began, midnight UTC.
+
+    Raises:
+        ValueError: `days` is less than 1.
+    """
+    return _begins(epoch(on, days=days), days)
+
+
+def expiry(on: date, *, days: int) -> datetime:
+    """When what is issued on a date expires: as the second epoch from now begins, midnight UTC.
+
+    It is more than `days` and at most twice `days` away, so that a credential outlives the epoch it is replaced in.
+
+    Raises:
+        ValueError: `days` is less than 1.
+        OverflowError: that is after the year 9999.
+    """
+    return _begins(epoch(on, days=days) + 2, days)
+
+
+def _begins(number: int, days: int) -> datetime:
+    return datetime.combine(_FIRST_DAY + timedelta(days=number * days), time(), UTC)

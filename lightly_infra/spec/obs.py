@@ -1,0 +1,167 @@
+"""A datasource on OBS (Huawei Cloud, Open Telekom Cloud and others), as the YAML says it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import AfterValidator, Field, ValidationInfo, model_validator
+
+from lightly_infra.clouds.obs import policy
+from lightly_infra.lightly import models
+from lightly_infra.spec.fields import Claim, DatasourceSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+BucketName = Annotated[str, AfterValidator(policy.check_bucket)]
+Endpoint = Annotated[str, AfterValidator(policy.check_endpoint)]
+User = Annotated[str, AfterValidator(policy.check_user)]
+AccessKeyId = Annotated[models.Filled, AfterValidator(policy.check_access_key_id)]
+
+_SET_SECRET = "`pulumi config set --secret --path`"  # noqa: S105 - a command, and no secret
+
+
+def _region(value: str) -> str:
+    if not value or not value.replace("-", "").isalnum():
+        raise ValueError(f"{value!r} is no region; it looks like eu-de or cn-north-4")
+    return value
+
+
+class ObsSpec(DatasourceSpec):
+    """A directory in an OBS bucket: one of yours (`bucket`), or one that is made (`create: true`)."""
+
+    scheme: ClassVar[str] = "obs"
+
+    endpoint: Endpoint = Field(
+        description="The cloud's OBS, such as `https://obs.eu-de.otc.t-systems.com`. Default: `obs:endpoint`."
+    )
+    bucket: BucketName | None = Field(
+        None,
+        description="Your bucket; with `create`, the new one's name. Default with `create`: a generated one.",
+    )
+    create: bool = Field(
+        default=False,
+        description="Make the bucket. Default: use yours, and change nothing on it.",
+    )
+    region: Annotated[str, AfterValidator(_region)] | None = Field(
+        None, description="The bucket's region. Default: `obs:region`, or what the endpoint says."
+    )
+    addressing: Literal["path", "virtual"] = Field(
+        default="path",
+        description="Where the bucket stands in the URLs that make it: in the `path`, or in front of the host "
+        "(`virtual`).",
+    )
+    access_key_id: AccessKeyId = Field(
+        description="Of the key that Lightly gets: of a user made for it, without permissions of its own."
+    )
+    secret_access_key: models.FilledSecret = Field(description=f"The key itself; set it with {_SET_SECRET}.")
+    user: User | None = Field(
+        None,
+        description="The user whose key it is, as a bucket policy names it: `arn:aws:iam::DOMAIN_ID:user/USER_ID`. "
+        "Needed with `create`.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _completed(cls, value: Any, info: ValidationInfo) -> Any:
+        if not isinstance(value, dict):
+            return value
+        given = {name: it for name, it in value.items() if it is not None}
+        context = info.context or {}
+        if "endpoint" not in given:
+            if context.get("obs_endpoint") is None:
+                raise ValueError(
+                    "endpoint is missing: name your cloud's OBS here, such as https://obs.eu-de.otc.t-systems.com, or "
+                    "set obs:endpoint for the stack"
+                )
+            given["endpoint"] = context["obs_endpoint"]
+        if "region" not in given and (region := context.get("obs_region")):
+            given["region"] = region
+        if "access_key_id" not in given:
+            raise ValueError("access_key_id is missing: give the id of the key that Lightly gets")
+        if "secret_access_key" not in given:
+            raise ValueError(f"secret_access_key is missing: set the one of access_key_id with {_SET_SECRET}")
+        return given
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.bucket is not None:
+            try:
+                policy.check_endpoint(self.endpoint, bucket=self.bucket)
+            except ValueError as error:
+                raise ValueError(f"endpoint: {error}") from None
+            if "." in self.bucket and self.addressing == "virtual" and self.endpoint.startswith("https:"):
+                raise ValueError(
+                    f"addressing: 'virtual' puts {self.bucket!r} in front of the host, where no certificate covers a "
+                    "name with a dot; use 'path'"
+                )
+        if not self.create:
+            if self.bucket is None:
+                raise ValueError("bucket is missing: name yours, or write 'create: true' to have one made")
+            return self
+        if self.user is None:
+            raise ValueError(
+                "user is missing: the policy of a bucket that is made names whom it lets in; give the user whose key "
+                "it is: arn:aws:iam::DOMAIN_ID:user/USER_ID"
+            )
+        if self.made_in is None:
+            raise ValueError(
+                "region is missing: the endpoint does not say where to make the bucket; name the region here, or set "
+                "obs:region for the stack"
+            )
+        return self
+
+    @property
+    def made_in(self) -> str | None:
+        """The region, of the endpoint where none is named."""
+        return self.region or policy.region_of(self.endpoint)
+
+    @property
+    def place(self) -> str | None:
+        """The bucket."""
+        return f"obs://{self.bucket}" if self.bucket else None
+
+    @property
+    def creates(self) -> bool:
+        """Whether the bucket is made."""
+        return self.create
+
+    def claims(self, *, on_destroy: str) -> Iterator[Claim]:
+        """Whose a key is, and where and how a bucket is made."""
+        yield Claim(
+            ("obs key", self.access_key_id),
+            self.secret_access_key,
+            "secret_access_key",
+            f"the key {self.access_key_id!r} has another secret in {{other}}; give both the same",
+        )
+        if self.user is not None:
+            yield Claim(
+                ("obs user", self.access_key_id),
+                self.user,
+                "user",
+                f"the key {self.access_key_id!r} is another user's in {{other}}; a key belongs to one",
+            )
+        if self.bucket is None:
+            return
+        yield Claim(
+            ("obs endpoint", self.bucket),
+            self.endpoint,
+            "endpoint",
+            f"{self.endpoint!r}, but {{other}} reaches the bucket {self.bucket!r} by another one; write both alike",
+        )
+        if self.create:
+            yield Claim(
+                ("obs bucket", self.bucket),
+                (self.made_in, self.addressing, on_destroy),
+                "",
+                f"bucket {self.bucket!r} is made in another way by {{other}}",
+            )
+        # Only those that make it, and those that could not be let in, have to say something here.
+        if self.create or self.user is None:
+            yield Claim(
+                ("obs users", self.bucket),
+                self.create,
+                "user",
+                f"missing, but {{other}} makes the bucket {self.bucket!r}, whose policy names whom it lets in; give "
+                "the user whose key it is",
+            )

@@ -1,0 +1,230 @@
+"""A datasource on Amazon S3, as the YAML says it."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
+
+from lightly_infra import paths
+from lightly_infra.clouds.aws import policy
+from lightly_infra.lightly import models
+from lightly_infra.spec.fields import Claim, DatasourceSpec, Share, Spec, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lightly_infra.permissions import Purpose
+
+# What AWS allows in a tag ("Tag naming limits and requirements" of its tagging guide).
+_MAX_TAG_KEY: Final = 128
+_MAX_TAG_VALUE: Final = 256
+
+# What has these addresses reaches S3 through another one, or through a VPC endpoint. Python's `is_private` is wider.
+_PRIVATE: Final = tuple(
+    ipaddress.ip_network(it) for it in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
+)
+
+
+def _source_ip(value: str) -> str:
+    try:
+        network = ipaddress.ip_network(value)
+    except ValueError:
+        raise ValueError(f"{value!r} is no address range; write it as CIDR, such as 203.0.113.0/24") from None
+    if network.prefixlen == 0:
+        raise ValueError(f"{value!r} is every address and restricts nothing; name your own ranges, or remove it")
+    if any(network[0] in it and network[-1] in it for it in _PRIVATE):
+        raise ValueError(
+            f"{value!r} is a private range, which S3 never sees: it sees the public address of your NAT; name that one "
+            "(VPC endpoints cannot be named here)"
+        )
+    return str(network)
+
+
+def _policy_arn(value: str) -> str:
+    if not re.fullmatch(r"arn:aws[a-z-]*:iam::([0-9]{12}|aws):policy/\S+", value):
+        raise ValueError(f"{value!r} is no policy's ARN; it looks like arn:aws:iam::123456789012:policy/NAME")
+    return value
+
+
+def _tags(tags: dict[str, str]) -> dict[str, str]:
+    for key, value in tags.items():
+        if key.lower().startswith("aws:"):
+            raise ValueError(f"{shown(key)}: AWS keeps keys that start with 'aws:'; use another key")
+        if not 0 < len(key) <= _MAX_TAG_KEY:
+            raise ValueError(f"{shown(key)}: AWS allows 1 to {_MAX_TAG_KEY} characters in a key; this has {len(key)}")
+        if len(value) > _MAX_TAG_VALUE:
+            raise ValueError(
+                f"{shown(key)}: AWS allows {_MAX_TAG_VALUE} characters in a value; shorten {shown(value)}, "
+                f"which has {len(value)}"
+            )
+    return tags
+
+
+BucketName = Annotated[str, AfterValidator(paths.check_s3_bucket)]
+SourceIp = Annotated[str, AfterValidator(_source_ip)]
+PolicyArn = Annotated[str, AfterValidator(_policy_arn)]
+Tags = Annotated[dict[str, str], AfterValidator(_tags)]
+
+
+class AccessSpec(Spec):
+    """How Lightly gets in. In the YAML, `access: delegated` is short for `access: {kind: delegated}`."""
+
+    kind: Literal["delegated", "keys"] = Field(
+        description="`delegated`: a role and an external id (recommended). `keys`: a user's access key."
+    )
+    share: Share | None = Field(
+        None, description="Datasources that name the same share get in with one and the same identity."
+    )
+    role_arn: models.RoleArn | None = Field(None, description="A role of your own, used as it is; needs `external_id`.")
+    external_id: models.ExternalId | None = Field(
+        None,
+        description="What Lightly must show; set it with `pulumi config set --secret --path`. Default: minted.",
+    )
+    permissions_boundary: PolicyArn | None = Field(None, description="Bounds what the identity may ever do.")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.kind == "keys" and (self.role_arn or self.external_id):
+            raise ValueError("role_arn and external_id belong to kind 'delegated'; remove them or change the kind")
+        if self.role_arn and not self.external_id:
+            raise ValueError("role_arn needs external_id: give the one that the role's trust policy asks for")
+        if self.role_arn and self.permissions_boundary:
+            raise ValueError("permissions_boundary: a role of your own is not changed; set the boundary on the role")
+        return self
+
+
+def _spelled_out(value: object) -> object:
+    return {"kind": value} if isinstance(value, str) else value
+
+
+class AccessLogsSpec(Spec):
+    """Where a bucket's server access logs go."""
+
+    bucket: BucketName = Field(description="A bucket of yours that `logging.s3.amazonaws.com` may write to.")
+    prefix: str = Field("", description="What the logs' keys start with. Default: nothing.")
+
+
+# Regions by names of Lightly's API that AWS does not know.
+_UNKNOWN_TO_AWS: Final = ("us-gov-east", "us-gov-west")
+
+
+class S3Spec(DatasourceSpec):
+    """A directory in an S3 bucket: one of yours (`bucket`), or one that is made (`create: true`)."""
+
+    scheme: ClassVar[str] = "s3"
+
+    bucket: BucketName | None = Field(
+        None,
+        description="Your bucket; with `create`, the new one's name. Default with `create`: a generated one.",
+    )
+    create: bool = Field(default=False, description="Make the bucket. Default: use yours, and change nothing on it.")
+    access: Annotated[AccessSpec, BeforeValidator(_spelled_out)]
+    region: models.Region = Field(description="The bucket's region. Default: `aws:region`.")
+    kms_key_arn: models.KeyArn | None = Field(
+        None,
+        description="The ARN, not an alias, of a key in the bucket's region. Default: SSE-S3.",
+    )
+    allowed_source_ips: list[SourceIp] = Field(
+        default_factory=list, description="Public CIDR ranges S3 calls must come from; Lightly then cannot verify."
+    )
+    versioning: bool = Field(default=False, description="Keep old versions of objects in a bucket that is made.")
+    access_logs: AccessLogsSpec | None = Field(None, description="Log access to a bucket that is made.")
+    tags: Tags = Field(default_factory=dict, description="Tags of everything that is made.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _region_of_the_stack(cls, value: Any, info: ValidationInfo) -> Any:
+        region = (info.context or {}).get("region")
+        if not isinstance(value, dict) or value.get("region") is not None:
+            return value
+        if region is None:
+            raise ValueError("region is missing: name the bucket's region here, or set aws:region for the stack")
+        return value | {"region": region}
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.access.kind == "delegated" and policy.partition(self.region) != "aws":
+            raise ValueError(
+                f"access: Lightly cannot assume roles in {self.region} (partition {policy.partition(self.region)}); "
+                "use 'access: keys'"
+            )
+        if self.kms_key_arn and (region := self.kms_key_arn.split(":")[3]) != self.region:
+            raise ValueError(
+                f"kms_key_arn: {self.kms_key_arn!r} is a key of {region!r}, but the bucket is in {self.region!r}; "
+                "S3 needs a key of the bucket's region"
+            )
+        if self.create and self.region in _UNKNOWN_TO_AWS:
+            raise ValueError(
+                f"create: no bucket can be made in {self.region!r}, as Lightly calls the region: AWS calls it "
+                f"'{self.region}-1'; make the bucket yourself and name it as 'bucket', without 'create'"
+            )
+        if not self.create:
+            if self.bucket is None:
+                raise ValueError("bucket is missing: name yours, or write 'create: true' to have one made")
+            for field in ("versioning", "access_logs"):
+                if getattr(self, field):
+                    raise ValueError(
+                        f"{field} is for buckets that are made here; yours is not changed: remove it, "
+                        "or set it on the bucket yourself"
+                    )
+        return self
+
+    @property
+    def place(self) -> str | None:
+        """The bucket."""
+        return f"s3://{self.bucket}" if self.bucket else None
+
+    @property
+    def creates(self) -> bool:
+        """Whether the bucket is made."""
+        return self.create
+
+    def claims(self, *, on_destroy: str) -> Iterator[Claim]:
+        """What a share and a role are like, and where and how a bucket is made."""
+        access = self.access
+        if access.share is not None:
+            yield Claim(
+                ("s3 share", access.share),
+                access,
+                "access",
+                f"share {access.share!r} is another one in {{other}}.access",
+            )
+        if access.role_arn is not None:
+            yield Claim(
+                ("role", access.role_arn),
+                access.external_id,
+                "access.external_id",
+                f"role {access.role_arn!r} has another one in {{other}}.access; give both the one that the role's "
+                "trust policy asks for",
+            )
+        if self.bucket is None:
+            return
+        if self.create:
+            yield Claim(
+                ("s3 bucket", self.bucket),
+                (self.kms_key_arn, self.versioning, self.access_logs, on_destroy),
+                "",
+                f"bucket {self.bucket!r} is made in another way by {{other}}",
+            )
+        yield Claim(
+            ("region", self.bucket),
+            self.region,
+            "region",
+            f"{self.region!r}, but for {{other}} the bucket {self.bucket!r} is in {{first!r}}; a bucket is in one "
+            "region",
+        )
+
+    def policy_characters(self, purpose: Purpose) -> int:
+        """How long its policy is at most: a generated bucket name counts as the longest possible."""
+        bucket = self.bucket or "x" * paths.MAX_BUCKET_CHARACTERS
+        document = policy.access_policy(
+            purpose=purpose,
+            bucket_arn=f"arn:{policy.partition(self.region)}:s3:::{bucket}",
+            prefix=self.prefix,
+            kms_key_arn=self.kms_key_arn,
+            allowed_source_ips=self.allowed_source_ips,
+        )
+        return len(policy.to_json(document))

@@ -1,0 +1,100 @@
+"""From the YAML to components on Amazon S3."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lightly_infra.clouds import aws
+from lightly_infra.spec.s3 import S3Spec
+from lightly_infra.stack.builder import CloudBuilder
+
+if TYPE_CHECKING:
+    import pulumi
+
+    from lightly_infra.clouds.aws.access import Access
+    from lightly_infra.clouds.aws.storage import Bucket
+    from lightly_infra.clouds.interface import CloudDatasource
+    from lightly_infra.permissions import Purpose
+    from lightly_infra.spec import DatasetSpec
+    from lightly_infra.stack.settings import Settings
+
+
+class Builder(CloudBuilder[S3Spec]):
+    """Makes components; buckets and identities that several datasources share are made once."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self._accesses: dict[str, Access] = {}
+        self._buckets: dict[str, Bucket] = {}
+        self._to_create = {
+            it.bucket: (it, dataset) for it, dataset in self.declared(S3Spec) if it.create and it.bucket is not None
+        }
+
+    def datasource(
+        self, name: str, purpose: Purpose, wanted: S3Spec, of: DatasetSpec, opts: pulumi.ResourceOptions
+    ) -> CloudDatasource:
+        """The datasource component, and all that it stands on."""
+        args: aws.S3DatasourceArgs = {
+            "purpose": purpose,
+            "bucket": self._bucket(name, wanted, of, opts),
+            "prefix": wanted.prefix,
+            "region": wanted.region,
+            "access": self._access(name, wanted, opts),
+            "allowed_source_ips": wanted.allowed_source_ips,
+        }
+        if wanted.kms_key_arn:
+            args["kms_key_arn"] = wanted.kms_key_arn
+        return aws.S3Datasource(name, args, opts)
+
+    def _bucket(self, name: str, wanted: S3Spec, of: DatasetSpec, opts: pulumi.ResourceOptions) -> Bucket | str:
+        if wanted.bucket is not None:
+            if wanted.bucket not in self._to_create:
+                return wanted.bucket
+            # One datasource of the stack creates it, others may use it.
+            wanted, of = self._to_create[wanted.bucket]
+        # Named after itself, whichever of its datasets comes first or goes: another name is another bucket.
+        name = f"{wanted.bucket}-bucket" if wanted.bucket else name
+        if name not in self._buckets:
+            args: aws.BucketArgs = {
+                "region": wanted.region,
+                "versioning": wanted.versioning,
+                "retain": of.on_destroy == "keep",
+                "tags": _tags(wanted),
+            }
+            if wanted.bucket:
+                args["bucket"] = wanted.bucket
+            if wanted.kms_key_arn:
+                args["kms_key_arn"] = wanted.kms_key_arn
+            if logs := wanted.access_logs:
+                args["access_logs"] = {"bucket": logs.bucket, "prefix": logs.prefix}
+            self._buckets[name] = aws.Bucket(name, args, opts)
+        return self._buckets[name]
+
+    def _access(self, name: str, wanted: S3Spec, opts: pulumi.ResourceOptions) -> Access:
+        access = wanted.access
+        # No datasource's own access is called so: those end in their purpose.
+        name = f"lightly-{access.share}-shared" if access.share else name
+        if name in self._accesses:
+            return self._accesses[name]
+        if access.kind == "keys":
+            user: aws.AccessKeysArgs = {"tags": _tags(wanted)}
+            if access.permissions_boundary:
+                user["permissions_boundary"] = access.permissions_boundary
+            self._accesses[name] = aws.AccessKeys(name, user, opts)
+        else:
+            args: aws.DelegatedAccessArgs = {
+                "lightly_account_id": self.settings.lightly_account_id,
+                "tags": _tags(wanted),
+            }
+            if access.permissions_boundary:
+                args["permissions_boundary"] = access.permissions_boundary
+            if access.role_arn:
+                args["role_arn"] = access.role_arn
+            if access.external_id:
+                args["external_id"] = access.external_id.get_secret_value()
+            self._accesses[name] = aws.DelegatedAccess(name, args, opts)
+        return self._accesses[name]
+
+
+def _tags(wanted: S3Spec) -> dict[str, str]:
+    return {"managed-by": "lightly-infra", **wanted.tags}

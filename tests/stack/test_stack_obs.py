@@ -1,0 +1,133 @@
+"""From the YAML to components on OBS."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pulumi
+import pytest
+
+from lightly_infra import stack
+from lightly_infra.clouds.obs import policy
+from lightly_infra.permissions import Purpose
+from tests.pulumi_mocks import Recorded, Recording, in_the_open, run
+
+ENDPOINT = "https://obs.eu-de.otc.t-systems.com"
+USER = "arn:aws:iam::0123456789abcdef0123456789abcdef:user/fedcba9876543210fedcba9876543210"
+OTHER = "arn:aws:iam::0123456789abcdef0123456789abcdef:user/00000000000000000000000000000000"
+SECRET = "canary-secret"
+BROUGHT = {"bucket": "acme-raw", "prefix": "raw/", "access_key_id": "AKOBS", "secret_access_key": SECRET}
+MADE = BROUGHT | {"bucket": "acme-lightly", "prefix": "lightly/", "create": True, "user": USER}
+CONFIG = {"obs:endpoint": ENDPOINT, "obs:region": "eu-nl"}
+
+
+@pytest.fixture(autouse=True)
+def _token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIGHTLY_TOKEN", "token")
+
+
+def deployed(
+    *, source: dict[str, Any] = BROUGHT, target: dict[str, Any] = MADE, preview: bool = False, **more: Any
+) -> Recording:
+    """A stack of one dataset `street-scenes` and those in `more`."""
+    datasets = {"street-scenes": {"input": {"obs": source}, "lightly": {"obs": target}}, **more}
+    key = "lightly-infra:datasets"
+    return run(stack.main, preview=preview, config=CONFIG | {key: json.dumps(datasets)}, secret_keys=[key])
+
+
+def obs(recording: Recording, kind: str) -> list[Recorded]:
+    return recording.of(f"pulumi-python:dynamic/obs:{kind}")
+
+
+def test_a_brought_input_and_a_made_lightly_bucket() -> None:
+    recording = deployed()
+    (bucket,), (grant,), (marker,) = (obs(recording, kind) for kind in ("Bucket", "Grant", "Marker"))
+    assert (bucket.name, grant.name, marker.name) == (
+        "acme-lightly-bucket",
+        "lightly-street-scenes-lightly",
+        "lightly-street-scenes-lightly",
+    )
+    assert {name: bucket.inputs[name] for name in ("endpoint", "region", "bucket", "addressing")} == {
+        "endpoint": ENDPOINT,
+        "region": "eu-nl",
+        "bucket": "acme-lightly",
+        "addressing": "path",
+    }
+    assert json.loads(grant.inputs["statements"]) == policy.grant(
+        purpose=Purpose.LIGHTLY,
+        bucket="acme-lightly",
+        prefix="lightly/",
+        user=USER,
+        sid="LightlyStreetScenesLightly",
+    )
+    told = {it.inputs["purpose"]: it.inputs for it in recording.of("lightly:Datasource")}
+    assert told["INPUT"]["full_path"] == "obs://acme-raw/raw/"
+    assert told["LIGHTLY"]["full_path"] == "obs://acme-lightly/lightly/"
+    assert {it["obs_endpoint"] for it in told.values()} == {ENDPOINT}
+
+
+def test_nothing_is_made_before_lightly_knows_the_dataset() -> None:
+    recording = deployed()
+    registration = recording.one("lightly:Dataset")
+    for it in recording.of("dynamic/obs:"):
+        assert registration.urn in recording.waits_for(it)
+
+
+def test_verification_waits_for_what_is_granted() -> None:
+    recording = deployed()
+    assert obs(recording, "Grant")[0].urn in recording.waits_for(recording.one("lightly:Verification"))
+
+
+def test_a_bucket_of_several_datasources_is_made_once_and_each_user_gets_its_own_prefix() -> None:
+    night = {
+        "input": {"obs": MADE | {"prefix": "night/", "create": False}},
+        "lightly": {"obs": MADE | {"prefix": "night-lightly/", "access_key_id": "AKOTHER", "user": OTHER}},
+    }
+    recording = deployed(night=night)
+    assert len(obs(recording, "Bucket")) == 1
+    grants = {it.name: json.loads(it.inputs["statements"]) for it in obs(recording, "Grant")}
+    assert set(grants) == {"lightly-street-scenes-lightly", "lightly-night-input", "lightly-night-lightly"}
+    users = {name: it[0]["Principal"]["AWS"] for name, it in grants.items()}
+    assert users["lightly-night-input"] == [USER]
+    assert users["lightly-night-lightly"] == [OTHER]
+    sids = [statement["Sid"] for it in grants.values() for statement in it]
+    assert len(set(sids)) == len(sids)
+
+
+def test_generated_names_are_the_datasources_own() -> None:
+    unnamed = {name: it for name, it in MADE.items() if name != "bucket"}
+    recording = deployed(source=unnamed | {"prefix": "raw/"}, target=unnamed)
+    assert [it.name for it in obs(recording, "Bucket")] == [
+        "lightly-street-scenes-input",
+        "lightly-street-scenes-lightly",
+    ]
+
+
+@pytest.mark.parametrize(("on_destroy", "kept"), [("keep", True), ("delete", False)])
+def test_what_happens_to_the_bucket_is_the_datasets_choice(on_destroy: str, kept: bool) -> None:
+    more: Any = {"street-scenes": {"input": {"obs": BROUGHT}, "lightly": {"obs": MADE}, "on_destroy": on_destroy}}
+    recording = deployed(**more)
+    assert obs(recording, "Bucket")[0].retain_on_delete is kept
+    assert bool(obs(recording, "Marker")[0].deleted_with) is kept
+
+
+def test_the_secret_is_in_the_open_nowhere() -> None:
+    recording = deployed()
+    for it in recording.resources:
+        assert "canary" not in in_the_open(it.inputs)
+    for outputs in recording.outputs.values():
+        assert "canary" not in in_the_open(outputs)
+    (grant,) = obs(recording, "Grant")
+    assert "canary" not in str(grant.inputs)
+
+
+def test_a_secret_that_stands_in_clear_is_refused() -> None:
+    datasets = {"street-scenes": {"input": {"obs": BROUGHT}, "lightly": {"obs": MADE}}}
+    with pytest.raises(pulumi.RunError, match="secret_access_key: stands in clear; set it with") as error:
+        run(stack.main, config=CONFIG | {"lightly-infra:datasets": json.dumps(datasets)})
+    assert "canary" not in str(error.value)
+
+
+def test_a_preview_needs_no_keys() -> None:
+    assert obs(deployed(preview=True), "Bucket")
