@@ -29,8 +29,8 @@ def accepted(prefix: str) -> str | None:
 @example("${aws:username}/")
 def test_an_accepted_prefix_is_a_plain_directory(raw: str) -> None:
     prefix = accepted(raw)
-    assume(prefix is not None)
-    assert prefix is not None
+    if prefix is None:  # refused, as most of these are
+        return
     assert prefix == "" or prefix.endswith("/")
     assert not prefix.startswith("/")
     assert "//" not in prefix
@@ -43,9 +43,7 @@ def test_an_accepted_prefix_is_a_plain_directory(raw: str) -> None:
 
 @given(SUSPICIOUS | st.text())
 def test_normalising_adds_a_slash_at_most(raw: str) -> None:
-    prefix = accepted(raw)
-    assume(prefix is not None)
-    assert prefix in {raw, f"{raw}/"}
+    assert accepted(raw) in {None, raw, f"{raw}/"}
 
 
 @given(SUSPICIOUS | st.text() | PREFIXES)

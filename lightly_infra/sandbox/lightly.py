@@ -13,14 +13,14 @@ import threading
 import time
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from lightly_infra.permissions import Purpose
 from lightly_infra.sandbox import lightly_rules as rules
 from lightly_infra.sandbox import missing_extra
 from lightly_infra.sandbox.lightly_rules import Dataset, Refusal
 from lightly_infra.sandbox.probe import not_tried, permissions
-from lightly_infra.sandbox.serving import Serving
+from lightly_infra.sandbox.serving import Server
 
 try:
     from starlette.applications import Starlette
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping
 
     from starlette.requests import Request
-    from starlette.types import Message, Receive, Scope, Send
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from lightly_infra.sandbox.probe import Attempt
 
@@ -73,7 +73,7 @@ class _Log:
     denied_verifies: int = 0
 
 
-class LightlyServer:
+class LightlyServer(Server):
     """The emulated API. A context manager; `start` and `stop` do the same by hand.
 
     Args:
@@ -85,21 +85,19 @@ class LightlyServer:
         datasets: By id; tests may put samples into them.
     """
 
+    name = "the emulated Lightly"
+
     def __init__(self, token: str, *, probers: Mapping[str, Prober] | None = None, port: int = 0) -> None:
+        super().__init__(port)
         self._token = token
         self._probers = probers or {}
-        self._port = port
         self._log = _Log()
-        self._serving: Serving | None = None
         self._app = self._routes()
         self.datasets: dict[str, Dataset] = {}
 
-    @property
-    def url(self) -> str:
-        """Where it listens; what LIGHTLY_SERVER_LOCATION is set to."""
-        if self._serving is None:
-            raise RuntimeError("the emulated Lightly is not running")
-        return self._serving.url
+    def app(self) -> ASGIApp:
+        """Notes requests, and answers them."""
+        return self._serve
 
     @property
     def requests(self) -> list[str]:
@@ -146,23 +144,6 @@ class LightlyServer:
         failure = _Failure(method, re.compile(path), status, times, headers or {}, after, error)
         with self._log.lock:
             self._log.failures.append(failure)
-
-    def start(self) -> Self:
-        """Starts to listen, and returns when requests are answered. Raises OSError where the port is taken."""
-        self._serving = Serving("emulated-lightly", self._serve, self._port)
-        return self
-
-    def stop(self) -> None:
-        """Stops. May be called again."""
-        serving, self._serving = self._serving, None
-        if serving is not None:
-            serving.stop()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
 
     # -- below, all runs in the server's thread
 

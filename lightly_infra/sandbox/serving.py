@@ -5,7 +5,8 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Final
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 from lightly_infra.sandbox import missing_extra
 
@@ -81,3 +82,48 @@ class Serving:
         self._server.should_exit = True
         self._thread.join()
         self._socket.close()
+
+
+class Server(ABC):
+    """An emulated API that answers on 127.0.0.1 from `start` to `stop`. A context manager does both."""
+
+    name: ClassVar[str]
+    """What messages call it, such as `the emulated Lightly`."""
+
+    def __init__(self, port: int = 0) -> None:
+        """Takes the port; 0 takes a free one."""
+        self._port = port
+        self._serving: Serving | None = None
+
+    @abstractmethod
+    def app(self) -> ASGIApp:
+        """What answers; asked for at each start."""
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        if self._serving is None:
+            raise RuntimeError(f"{self.name} is not running")
+        return self._serving.url
+
+    def start(self) -> Self:
+        """Starts to listen, and returns when requests are answered; does nothing when it runs already.
+
+        Raises:
+            OSError: the port is taken.
+        """
+        if self._serving is None:
+            self._serving = Serving(self.name, self.app(), self._port)
+        return self
+
+    def stop(self) -> None:
+        """Stops. May be called again."""
+        serving, self._serving = self._serving, None
+        if serving is not None:
+            serving.stop()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()

@@ -102,3 +102,52 @@ class DatasourceSpec(Spec, ABC):
         Raises:
             ValueError: the message begins with the field's name and a colon.
         """
+
+    def shared(self, share: str, access: object) -> Claim:
+        """That all datasources of a share get in alike."""
+        problem = f"share {share!r} is another one in {{other}}.access"
+        return Claim((f"{self.scheme} share", share), access, "access", problem)
+
+
+class BucketSpec(DatasourceSpec):
+    """A directory in a bucket: one of the user's (`bucket`), or one that is made (`create: true`)."""
+
+    bucket: str | None
+    create: bool
+
+    @property
+    def place(self) -> str | None:
+        """The bucket."""
+        return f"{self.scheme}://{self.bucket}" if self.bucket else None
+
+    @property
+    def creates(self) -> bool:
+        """Whether the bucket is made."""
+        return self.create
+
+    def check_brought(self, *of_made_buckets: str) -> None:
+        """Refuses a bucket of the user's that has no name, or for which one of these fields is set.
+
+        Raises:
+            ValueError: the message names the field and the remedy.
+        """
+        if self.bucket is None:
+            raise ValueError("bucket is missing: name yours, or write 'create: true' to have one made")
+        for field in of_made_buckets:
+            if getattr(self, field):
+                raise ValueError(
+                    f"{field} is for buckets that are made here; yours is not changed: remove it, "
+                    "or set it on the bucket yourself"
+                )
+
+    def made_alike(self, *how: object) -> Claim:
+        """That all who make the bucket make it in this way."""
+        problem = f"bucket {self.bucket!r} is made in another way by {{other}}"
+        return Claim((f"{self.scheme} bucket", str(self.bucket)), how, "", problem)
+
+    def lies_in(self, field: str, value: object) -> Claim:
+        """That the bucket lies in this region, or project."""
+        problem = (
+            f"{value!r}, but for {{other}} the bucket {self.bucket!r} is in {{first!r}}; a bucket is in one {field}"
+        )
+        return Claim((f"{self.scheme} {field} of", str(self.bucket)), value, field, problem)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, model_validator
 
 from lightly_infra.clouds.gcp import policy
-from lightly_infra.spec.fields import Claim, DatasourceSpec, Share, Spec
+from lightly_infra.spec.fields import BucketSpec, Claim, Share, Spec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,7 +66,7 @@ def _spelled_out(value: object) -> object:
     return {"kind": value} if isinstance(value, str) else value
 
 
-class GcsSpec(DatasourceSpec):
+class GcsSpec(BucketSpec):
     """A directory in a GCS bucket: one of yours (`bucket`), or one that is made (`create: true`)."""
 
     scheme: ClassVar[str] = "gs"
@@ -133,36 +133,14 @@ class GcsSpec(DatasourceSpec):
                 except ValueError as error:
                     raise ValueError(f"kms_key: {error}") from None
             return self
-        if self.bucket is None:
-            raise ValueError("bucket is missing: name yours, or write 'create: true' to have one made")
-        for field in ("location", "kms_key", "versioning", "labels"):
-            if getattr(self, field):
-                raise ValueError(
-                    f"{field} is for buckets that are made here; yours is not changed: remove it, "
-                    "or set it on the bucket yourself"
-                )
+        self.check_brought("location", "kms_key", "versioning", "labels")
         return self
-
-    @property
-    def place(self) -> str | None:
-        """The bucket."""
-        return f"gs://{self.bucket}" if self.bucket else None
-
-    @property
-    def creates(self) -> bool:
-        """Whether the bucket is made."""
-        return self.create
 
     def claims(self, *, on_destroy: str) -> Iterator[Claim]:
         """What a share is like, and where and how a bucket is made."""
         access = self.access
         if access.share is not None:
-            yield Claim(
-                ("gcs share", access.share),
-                access,
-                "access",
-                f"share {access.share!r} is another one in {{other}}.access",
-            )
+            yield self.shared(access.share, access)
             if access.service_account is None:
                 yield Claim(
                     ("project of gcs share", access.share),
@@ -171,19 +149,7 @@ class GcsSpec(DatasourceSpec):
                     f"share {access.share!r} is made in another project for {{other}}; use a share for each project, "
                     "or a service_account of your own",
                 )
-        if self.bucket is None:
-            return
-        if self.create:
-            yield Claim(
-                ("gcs bucket", self.bucket),
-                (self.location, self.kms_key, self.versioning, on_destroy),
-                "",
-                f"bucket {self.bucket!r} is made in another way by {{other}}",
-            )
-        yield Claim(
-            ("project of bucket", self.bucket),
-            self.project,
-            "project",
-            f"{self.project!r}, but {{other}} says another project of the bucket {self.bucket!r}; a bucket is in one "
-            "project",
-        )
+        if self.create and self.bucket:
+            yield self.made_alike(self.location, self.kms_key, self.versioning, on_destroy)
+        if self.bucket:
+            yield self.lies_in("project", self.project)

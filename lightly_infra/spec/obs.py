@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from lightly_infra.clouds.obs import policy
 from lightly_infra.lightly import models
-from lightly_infra.spec.fields import Claim, DatasourceSpec
+from lightly_infra.spec.fields import BucketSpec, Claim
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +27,7 @@ def _region(value: str) -> str:
     return value
 
 
-class ObsSpec(DatasourceSpec):
+class ObsSpec(BucketSpec):
     """A directory in an OBS bucket: one of yours (`bucket`), or one that is made (`create: true`)."""
 
     scheme: ClassVar[str] = "obs"
@@ -96,8 +96,7 @@ class ObsSpec(DatasourceSpec):
                     "name with a dot; use 'path'"
                 )
         if not self.create:
-            if self.bucket is None:
-                raise ValueError("bucket is missing: name yours, or write 'create: true' to have one made")
+            self.check_brought()
             return self
         if self.user is None:
             raise ValueError(
@@ -115,16 +114,6 @@ class ObsSpec(DatasourceSpec):
     def made_in(self) -> str | None:
         """The region, of the endpoint where none is named."""
         return self.region or policy.region_of(self.endpoint)
-
-    @property
-    def place(self) -> str | None:
-        """The bucket."""
-        return f"obs://{self.bucket}" if self.bucket else None
-
-    @property
-    def creates(self) -> bool:
-        """Whether the bucket is made."""
-        return self.create
 
     def claims(self, *, on_destroy: str) -> Iterator[Claim]:
         """Whose a key is, and where and how a bucket is made."""
@@ -150,12 +139,7 @@ class ObsSpec(DatasourceSpec):
             f"{self.endpoint!r}, but {{other}} reaches the bucket {self.bucket!r} by another one; write both alike",
         )
         if self.create:
-            yield Claim(
-                ("obs bucket", self.bucket),
-                (self.made_in, self.addressing, on_destroy),
-                "",
-                f"bucket {self.bucket!r} is made in another way by {{other}}",
-            )
+            yield self.made_alike(self.made_in, self.addressing, on_destroy)
         # Only those that make it, and those that could not be let in, have to say something here.
         if self.create or self.user is None:
             yield Claim(

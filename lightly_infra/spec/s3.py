@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, mod
 from lightly_infra import paths
 from lightly_infra.clouds.aws import policy
 from lightly_infra.lightly import models
-from lightly_infra.spec.fields import Claim, DatasourceSpec, Share, Spec, shown
+from lightly_infra.spec.fields import BucketSpec, Claim, Share, Spec, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -111,7 +111,7 @@ class AccessLogsSpec(Spec):
 _UNKNOWN_TO_AWS: Final = ("us-gov-east", "us-gov-west")
 
 
-class S3Spec(DatasourceSpec):
+class S3Spec(BucketSpec):
     """A directory in an S3 bucket: one of yours (`bucket`), or one that is made (`create: true`)."""
 
     scheme: ClassVar[str] = "s3"
@@ -162,36 +162,14 @@ class S3Spec(DatasourceSpec):
                 f"'{self.region}-1'; make the bucket yourself and name it as 'bucket', without 'create'"
             )
         if not self.create:
-            if self.bucket is None:
-                raise ValueError("bucket is missing: name yours, or write 'create: true' to have one made")
-            for field in ("versioning", "access_logs"):
-                if getattr(self, field):
-                    raise ValueError(
-                        f"{field} is for buckets that are made here; yours is not changed: remove it, "
-                        "or set it on the bucket yourself"
-                    )
+            self.check_brought("versioning", "access_logs")
         return self
-
-    @property
-    def place(self) -> str | None:
-        """The bucket."""
-        return f"s3://{self.bucket}" if self.bucket else None
-
-    @property
-    def creates(self) -> bool:
-        """Whether the bucket is made."""
-        return self.create
 
     def claims(self, *, on_destroy: str) -> Iterator[Claim]:
         """What a share and a role are like, and where and how a bucket is made."""
         access = self.access
         if access.share is not None:
-            yield Claim(
-                ("s3 share", access.share),
-                access,
-                "access",
-                f"share {access.share!r} is another one in {{other}}.access",
-            )
+            yield self.shared(access.share, access)
         if access.role_arn is not None:
             yield Claim(
                 ("role", access.role_arn),
@@ -200,22 +178,10 @@ class S3Spec(DatasourceSpec):
                 f"role {access.role_arn!r} has another one in {{other}}.access; give both the one that the role's "
                 "trust policy asks for",
             )
-        if self.bucket is None:
-            return
-        if self.create:
-            yield Claim(
-                ("s3 bucket", self.bucket),
-                (self.kms_key_arn, self.versioning, self.access_logs, on_destroy),
-                "",
-                f"bucket {self.bucket!r} is made in another way by {{other}}",
-            )
-        yield Claim(
-            ("region", self.bucket),
-            self.region,
-            "region",
-            f"{self.region!r}, but for {{other}} the bucket {self.bucket!r} is in {{first!r}}; a bucket is in one "
-            "region",
-        )
+        if self.create and self.bucket:
+            yield self.made_alike(self.kms_key_arn, self.versioning, self.access_logs, on_destroy)
+        if self.bucket:
+            yield self.lies_in("region", self.region)
 
     def policy_characters(self, purpose: Purpose) -> int:
         """How long its policy is at most: a generated bucket name counts as the longest possible."""

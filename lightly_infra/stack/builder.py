@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
-from lightly_infra.spec.fields import DatasourceSpec
+from lightly_infra.spec.fields import BucketSpec, DatasourceSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from lightly_infra.stack.settings import Settings
 
 _Spec = TypeVar("_Spec", bound=DatasourceSpec)
+_BucketSpec = TypeVar("_BucketSpec", bound=BucketSpec)
+_Bucket = TypeVar("_Bucket")
 
 
 class CloudBuilder(ABC, Generic[_Spec]):
@@ -47,6 +49,36 @@ class CloudBuilder(ABC, Generic[_Spec]):
             for cloud in dataset.datasources.values():
                 if isinstance(cloud.datasource, kind):
                     yield cloud.datasource, dataset
+
+
+class BucketBuilder(CloudBuilder[_BucketSpec], Generic[_BucketSpec, _Bucket]):
+    """Makes the components of a cloud whose data lies in buckets."""
+
+    kind: ClassVar[type[BucketSpec]]
+    """The cloud's model of the YAML."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self._buckets: dict[str, _Bucket] = {}
+        declared = self.declared(cast("type[_BucketSpec]", self.kind))
+        self._to_create = {it.bucket: (it, dataset) for it, dataset in declared if it.create and it.bucket}
+
+    def bucket(self, name: str, wanted: _BucketSpec, of: DatasetSpec, opts: pulumi.ResourceOptions) -> _Bucket | str:
+        """The bucket's component where one is made, else the name of the user's own."""
+        if wanted.bucket is not None:
+            if wanted.bucket not in self._to_create:
+                return wanted.bucket
+            # One datasource of the stack creates it, others may use it.
+            wanted, of = self._to_create[wanted.bucket]
+        # Named after itself, whichever of its datasets comes first or goes: another name is another bucket.
+        name = f"{wanted.bucket}-bucket" if wanted.bucket else name
+        if name not in self._buckets:
+            self._buckets[name] = self.make_bucket(name, wanted, opts, retain=of.on_destroy == "keep")
+        return self._buckets[name]
+
+    @abstractmethod
+    def make_bucket(self, name: str, wanted: _BucketSpec, opts: pulumi.ResourceOptions, *, retain: bool) -> _Bucket:
+        """The component of a bucket that is made; with `retain` it stays when it leaves the stack."""
 
 
 class Builders:

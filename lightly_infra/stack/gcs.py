@@ -6,29 +6,26 @@ from typing import TYPE_CHECKING
 
 from lightly_infra.clouds import gcp
 from lightly_infra.spec.gcs import GcsSpec
-from lightly_infra.stack.builder import CloudBuilder
+from lightly_infra.stack.builder import BucketBuilder
 
 if TYPE_CHECKING:
     import pulumi
 
     from lightly_infra.clouds.gcp.access import Access
-    from lightly_infra.clouds.gcp.storage import Bucket
     from lightly_infra.clouds.interface import CloudDatasource
     from lightly_infra.permissions import Purpose
     from lightly_infra.spec import DatasetSpec
     from lightly_infra.stack.settings import Settings
 
 
-class Builder(CloudBuilder[GcsSpec]):
+class Builder(BucketBuilder[GcsSpec, gcp.Bucket]):
     """Makes components; buckets and service accounts that several datasources share are made once."""
+
+    kind = GcsSpec
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self._accesses: dict[str, Access] = {}
-        self._buckets: dict[str, Bucket] = {}
-        self._to_create = {
-            it.bucket: (it, dataset) for it, dataset in self.declared(GcsSpec) if it.create and it.bucket is not None
-        }
 
     def datasource(
         self, name: str, purpose: Purpose, wanted: GcsSpec, of: DatasetSpec, opts: pulumi.ResourceOptions
@@ -36,7 +33,7 @@ class Builder(CloudBuilder[GcsSpec]):
         """The datasource component, and all that it stands on."""
         args: gcp.GCSDatasourceArgs = {
             "purpose": purpose,
-            "bucket": self._bucket(name, wanted, of, opts),
+            "bucket": self.bucket(name, wanted, of, opts),
             "prefix": wanted.prefix,
             "project": wanted.project,
             "access": self._access(name, wanted, opts),
@@ -44,28 +41,20 @@ class Builder(CloudBuilder[GcsSpec]):
         }
         return gcp.GCSDatasource(name, args, opts)
 
-    def _bucket(self, name: str, wanted: GcsSpec, of: DatasetSpec, opts: pulumi.ResourceOptions) -> Bucket | str:
-        if wanted.bucket is not None:
-            if wanted.bucket not in self._to_create:
-                return wanted.bucket
-            # One datasource of the stack creates it, others may use it.
-            wanted, of = self._to_create[wanted.bucket]
-        # Named after itself, whichever of its datasets comes first or goes: another name is another bucket.
-        name = f"{wanted.bucket}-bucket" if wanted.bucket else name
-        if name not in self._buckets:
-            args: gcp.BucketArgs = {
-                "location": wanted.location or "",  # never empty where a bucket is made: the spec sees to it
-                "project": wanted.project,
-                "versioning": wanted.versioning,
-                "retain": of.on_destroy == "keep",
-                "labels": {"managed-by": "lightly-infra", **wanted.labels},
-            }
-            if wanted.bucket:
-                args["bucket"] = wanted.bucket
-            if wanted.kms_key:
-                args["kms_key"] = wanted.kms_key
-            self._buckets[name] = gcp.Bucket(name, args, opts)
-        return self._buckets[name]
+    def make_bucket(self, name: str, wanted: GcsSpec, opts: pulumi.ResourceOptions, *, retain: bool) -> gcp.Bucket:
+        """A bucket as the YAML wants it."""
+        args: gcp.BucketArgs = {
+            "location": wanted.location or "",  # never empty where a bucket is made: the spec sees to it
+            "project": wanted.project,
+            "versioning": wanted.versioning,
+            "retain": retain,
+            "labels": {"managed-by": "lightly-infra", **wanted.labels},
+        }
+        if wanted.bucket:
+            args["bucket"] = wanted.bucket
+        if wanted.kms_key:
+            args["kms_key"] = wanted.kms_key
+        return gcp.Bucket(name, args, opts)
 
     def _access(self, name: str, wanted: GcsSpec, opts: pulumi.ResourceOptions) -> Access:
         access = wanted.access

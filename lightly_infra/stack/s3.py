@@ -6,29 +6,26 @@ from typing import TYPE_CHECKING
 
 from lightly_infra.clouds import aws
 from lightly_infra.spec.s3 import S3Spec
-from lightly_infra.stack.builder import CloudBuilder
+from lightly_infra.stack.builder import BucketBuilder
 
 if TYPE_CHECKING:
     import pulumi
 
     from lightly_infra.clouds.aws.access import Access
-    from lightly_infra.clouds.aws.storage import Bucket
     from lightly_infra.clouds.interface import CloudDatasource
     from lightly_infra.permissions import Purpose
     from lightly_infra.spec import DatasetSpec
     from lightly_infra.stack.settings import Settings
 
 
-class Builder(CloudBuilder[S3Spec]):
+class Builder(BucketBuilder[S3Spec, aws.Bucket]):
     """Makes components; buckets and identities that several datasources share are made once."""
+
+    kind = S3Spec
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self._accesses: dict[str, Access] = {}
-        self._buckets: dict[str, Bucket] = {}
-        self._to_create = {
-            it.bucket: (it, dataset) for it, dataset in self.declared(S3Spec) if it.create and it.bucket is not None
-        }
 
     def datasource(
         self, name: str, purpose: Purpose, wanted: S3Spec, of: DatasetSpec, opts: pulumi.ResourceOptions
@@ -36,7 +33,7 @@ class Builder(CloudBuilder[S3Spec]):
         """The datasource component, and all that it stands on."""
         args: aws.S3DatasourceArgs = {
             "purpose": purpose,
-            "bucket": self._bucket(name, wanted, of, opts),
+            "bucket": self.bucket(name, wanted, of, opts),
             "prefix": wanted.prefix,
             "region": wanted.region,
             "access": self._access(name, wanted, opts),
@@ -46,29 +43,21 @@ class Builder(CloudBuilder[S3Spec]):
             args["kms_key_arn"] = wanted.kms_key_arn
         return aws.S3Datasource(name, args, opts)
 
-    def _bucket(self, name: str, wanted: S3Spec, of: DatasetSpec, opts: pulumi.ResourceOptions) -> Bucket | str:
-        if wanted.bucket is not None:
-            if wanted.bucket not in self._to_create:
-                return wanted.bucket
-            # One datasource of the stack creates it, others may use it.
-            wanted, of = self._to_create[wanted.bucket]
-        # Named after itself, whichever of its datasets comes first or goes: another name is another bucket.
-        name = f"{wanted.bucket}-bucket" if wanted.bucket else name
-        if name not in self._buckets:
-            args: aws.BucketArgs = {
-                "region": wanted.region,
-                "versioning": wanted.versioning,
-                "retain": of.on_destroy == "keep",
-                "tags": _tags(wanted),
-            }
-            if wanted.bucket:
-                args["bucket"] = wanted.bucket
-            if wanted.kms_key_arn:
-                args["kms_key_arn"] = wanted.kms_key_arn
-            if logs := wanted.access_logs:
-                args["access_logs"] = {"bucket": logs.bucket, "prefix": logs.prefix}
-            self._buckets[name] = aws.Bucket(name, args, opts)
-        return self._buckets[name]
+    def make_bucket(self, name: str, wanted: S3Spec, opts: pulumi.ResourceOptions, *, retain: bool) -> aws.Bucket:
+        """A bucket as the YAML wants it."""
+        args: aws.BucketArgs = {
+            "region": wanted.region,
+            "versioning": wanted.versioning,
+            "retain": retain,
+            "tags": _tags(wanted),
+        }
+        if wanted.bucket:
+            args["bucket"] = wanted.bucket
+        if wanted.kms_key_arn:
+            args["kms_key_arn"] = wanted.kms_key_arn
+        if logs := wanted.access_logs:
+            args["access_logs"] = {"bucket": logs.bucket, "prefix": logs.prefix}
+        return aws.Bucket(name, args, opts)
 
     def _access(self, name: str, wanted: S3Spec, opts: pulumi.ResourceOptions) -> Access:
         access = wanted.access

@@ -37,7 +37,7 @@ def settings(emulated: ObsServer, secret: str | None = None) -> Settings:
     return Settings(keys.access_key, secret or keys.secret_key, emulated.endpoint, emulated.ca_bundle)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def obs(emulated: ObsServer) -> Iterator[Obs]:
     obs = Obs(EU, settings(emulated))
     yield obs

@@ -1,4 +1,4 @@
-"""What becomes of datasets from their first `up` to their last."""
+"""What becomes of datasets, and of what is Amazon's own; what is alike on every cloud is in `test_matrix`."""
 
 from __future__ import annotations
 
@@ -68,66 +68,6 @@ def assert_guarded(s3: S3Client, bucket: str) -> None:
 def the_dataset(sandbox: Sandbox) -> Any:
     (dataset,) = sandbox.lightly.datasets.values()
     return dataset
-
-
-def test_first_up_makes_everything_and_proves_it(sandbox: Sandbox, program: Make, street_scenes: Datasets) -> None:
-    result = sandbox.up(program(street_scenes))
-
-    report = sandbox.report(result)
-    assert report.ok, report.as_json()
-    assert Counter(it.type.rsplit(":", 1)[-1] for it in result.changes) == {
-        "Dataset": 1,
-        "Datasource": 2,
-        "Verification": 1,
-        "RandomPassword": 2,
-        "Role": 2,
-        "RolePolicy": 2,
-        "Bucket": 1,
-        "BucketPublicAccessBlock": 1,
-        "BucketOwnershipControls": 1,
-        "BucketServerSideEncryptionConfiguration": 1,
-        "BucketPolicy": 1,
-        "BucketLifecycleConfiguration": 1,
-        "BucketObjectv2": 1,
-    }
-    output = result.outputs["datasets"]["street-scenes"]
-    dataset = the_dataset(sandbox)
-    assert output["id"] == dataset.id
-    assert output["url"] == f"https://app.lightly.ai/dataset/{dataset.id}"
-    assert output["input"]["path"] == "s3://acme-raw/street-scenes/"
-    assert output["lightly"]["path"].endswith("/lightly/")
-    assert output["input"]["role_arn"].startswith("arn:aws:iam::123456789012:role/")
-    assert output["input"]["role_arn"] != output["lightly"]["role_arn"]
-
-
-def test_a_dataset_costs_four_calls_and_an_unchanged_up_none(
-    sandbox: Sandbox, program: Make, street_scenes: Datasets
-) -> None:
-    sandbox.up(program(street_scenes))
-    first = list(sandbox.lightly.requests)
-    assert len(first) <= 4, first
-
-    again = sandbox.up(program(street_scenes))
-
-    assert changed(again) == set()
-    assert sandbox.lightly.requests == first
-
-
-def test_another_prefix_changes_policy_and_datasource_and_is_proved_anew(
-    sandbox: Sandbox, program: Make, street_scenes: Datasets
-) -> None:
-    sandbox.up(program(street_scenes))
-    street_scenes["street-scenes"]["input"]["s3"]["prefix"] = "night/"
-
-    result = sandbox.up(program(street_scenes))
-
-    assert changed(result) == {
-        ("update", "RolePolicy", "lightly-street-scenes-input"),
-        ("update", "Datasource", "street-scenes-input"),
-        ("update", "Verification", "street-scenes"),
-    }
-    assert the_dataset(sandbox).datasources["INPUT"]["fullPath"] == "s3://acme-raw/night/"
-    assert sandbox.report(result).ok
 
 
 @pytest.mark.parametrize("on_destroy", ["keep", "delete"])

@@ -250,7 +250,7 @@ MADE: dict[str, Any] = {"bucket": "acme-raw", "create": True, "location": "EU"}
         (
             {"bucket": "acme-raw"},
             {"bucket": "acme-raw", "project": "acme-other"},
-            "second.input.gcs.project: 'acme-other', but first.input.gcs says another project of the bucket 'acme-raw'",
+            "second.input.gcs.project: 'acme-other', but for first.input.gcs the bucket 'acme-raw' is in 'acme-",
         ),
     ],
 )

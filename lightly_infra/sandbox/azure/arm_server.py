@@ -6,7 +6,7 @@ import inspect
 import json
 import secrets
 import threading
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from lightly_infra.sandbox.azure.arm_model import SUBSCRIPTION
 from lightly_infra.sandbox.azure.arm_values import ArmError
-from lightly_infra.sandbox.serving import Serving
+from lightly_infra.sandbox.serving import Server
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +32,7 @@ _CONTAINER: Final = _BLOBS + "/containers/{container}"
 _POLICY: Final = _ACCOUNT + "/managementPolicies/default"
 
 
-class ArmServer:
+class ArmServer(Server):
     """Serves an `Arm` on 127.0.0.1, from a thread. A context manager; `start` and `stop` do the same by hand.
 
     Attributes:
@@ -40,37 +40,16 @@ class ArmServer:
         lock: Held by each request; by whoever else uses the `Arm`, too.
     """
 
+    name = "the emulated Azure Resource Manager"
+
     def __init__(self, arm: Arm) -> None:
+        super().__init__()
         self.token = secrets.token_urlsafe(32)
         self._arm = arm
         self.lock = threading.Lock()
-        self._serving: Serving | None = None
 
-    @property
-    def url(self) -> str:
-        """Where it listens."""
-        if self._serving is None:
-            raise RuntimeError("the emulated Azure Resource Manager is not running")
-        return self._serving.url
-
-    def start(self) -> Self:
-        """Starts to listen, and returns when requests are answered."""
-        self._serving = Serving("emulated-arm", self._routes())
-        return self
-
-    def stop(self) -> None:
-        """Stops. May be called again."""
-        serving, self._serving = self._serving, None
-        if serving is not None:
-            serving.stop()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def _routes(self) -> Starlette:
+    def app(self) -> Starlette:
+        """The routes."""
         arm = self._arm
         methods: tuple[tuple[str, str, Callable[..., Any]], ...] = (
             ("PUT", _GROUP, arm.put_group),

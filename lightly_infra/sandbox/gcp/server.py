@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
 from lightly_infra.sandbox import missing_extra
 from lightly_infra.sandbox.gcp import tokens
@@ -19,7 +19,7 @@ from lightly_infra.sandbox.gcp.kms import Keys
 from lightly_infra.sandbox.gcp.objects import Objects
 from lightly_infra.sandbox.gcp.policies import PolicyReader
 from lightly_infra.sandbox.gcp.roles import Roles
-from lightly_infra.sandbox.serving import Serving
+from lightly_infra.sandbox.serving import Server
 
 try:
     from starlette.applications import Starlette
@@ -37,7 +37,7 @@ PROJECT: Final = "lightly-sandbox"
 """The project of programs that name none. Any other project is there too."""
 
 
-class GcpEmulator:
+class GcpEmulator(Server):
     """The server. A context manager; `start` and `stop` do the same by hand. Stopping forgets nothing.
 
     Attributes:
@@ -48,7 +48,10 @@ class GcpEmulator:
         buckets: Buckets; `domains` are the names with dots that may be taken.
     """
 
+    name = "the emulated Google Cloud"
+
     def __init__(self) -> None:
+        super().__init__()
         self.token = f"ya29.administrator-{secrets.token_urlsafe(24)}"
         self.roles = Roles()
         self.accounts = Accounts(lambda: self.token_uri, self._forget)
@@ -65,37 +68,15 @@ class GcpEmulator:
             middleware=[Middleware(_OnlyAdministrators, self._authoriser)],
         )
         self._app.router.redirect_slashes = False
-        self._serving: Serving | None = None
 
-    @property
-    def url(self) -> str:
-        """Where it listens."""
-        if self._serving is None:
-            raise RuntimeError("the emulated Google Cloud is not running")
-        return self._serving.url
+    def app(self) -> Starlette:
+        """All the APIs."""
+        return self._app
 
     @property
     def token_uri(self) -> str:
         """Where keys get access tokens."""
         return f"{self.url}{tokens.PATH}"
-
-    def start(self) -> Self:
-        """Starts to listen, and returns when requests are answered; does nothing when it runs already."""
-        if self._serving is None:
-            self._serving = Serving("emulated-gcp", self._app)
-        return self
-
-    def stop(self) -> None:
-        """Stops. May be called again."""
-        serving, self._serving = self._serving, None
-        if serving is not None:
-            serving.stop()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
 
     def _forget(self, account: Account) -> None:
         for policy in (*(it.policy for it in self.buckets.all.values()), *self.keys.policies.values()):
