@@ -214,7 +214,7 @@ def _obs_policy(purpose: Purpose) -> str:
         bucket=BUCKET,
         prefix=PREFIXES[purpose],
         user=OBS_USER,
-        sid=obs.sid_of(f"lightly-{purpose.lower()}"),
+        sid=f"Lightly{purpose.title()}",
     )
     return document(obs.document(statements))
 

@@ -10,9 +10,6 @@ from weakref import WeakKeyDictionary
 import pulumi
 from pulumi.resource import DependencyResource
 from pulumi.runtime import get_root_resource
-from pulumi.runtime.proto import resource_pb2
-from pulumi.runtime.settings import _get_callbacks, monitor_supports_feature
-from pulumi.runtime.sync_await import _sync_await
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,26 +52,46 @@ def remedy_for(error: str, failures: Mapping[str, str]) -> str | None:
 def _remedies(name: str, failures: Mapping[str, str]) -> pulumi.ResourceHookBinding | None:
     """What has remedies shown; nothing where that cannot work, since it is but a convenience.
 
-    That is a CLI before 3.217, and a component that a plugin builds for a program in another language: it has no
-    stack of its own, and could not know whether the hook is registered already.
+    That is a CLI before 3.217, another SDK than we know, a program's own unit test outside of any event loop, and a
+    component that a plugin builds for a program in another language: it has no stack of its own, and could not know
+    whether the hook is registered already.
     """
-    supported = monitor_supports_feature(resource_pb2.RESOURCE_MONITOR_FEATURE_ERROR_HOOKS)
-    if not failures or not supported or get_root_resource() is None:
+    if not failures or get_root_resource() is None:
         return None
-    hooks = _HOOKS.setdefault(asyncio.get_running_loop(), {})
+    try:
+        loop = asyncio.get_running_loop()
+        ready = _callbacks_are_ready()
+    except (ImportError, AttributeError, RuntimeError):
+        return None
+    if not ready:
+        return None
+    hooks = _HOOKS.setdefault(loop, {})
     if name not in hooks:
-        # Hooks are called through a server, which the SDK starts in a task and stops when the program ends: grpcio
-        # crashes (1.85, segmentation fault) when a program fails so early that one meets the other. So it starts now.
-        _sync_await(_get_callbacks())
         hooks[name] = _hook(name, failures)
     return pulumi.ResourceHookBinding(on_error=[hooks[name]])
+
+
+def _callbacks_are_ready() -> bool:
+    """Whether the engine calls error hooks; if so, the server that it calls is running.
+
+    The SDK starts it in a task and stops it when the program ends: grpcio crashes (1.85, segmentation fault) when a
+    program fails so early that one meets the other. So it starts now, in the SDK's own way.
+    """
+    from pulumi.runtime.proto import resource_pb2
+    from pulumi.runtime.settings import _get_callbacks, monitor_supports_feature
+    from pulumi.runtime.sync_await import _sync_await
+
+    if not monitor_supports_feature(resource_pb2.RESOURCE_MONITOR_FEATURE_ERROR_HOOKS):
+        return False
+    _sync_await(_get_callbacks())
+    return True
 
 
 def _hook(name: str, failures: Mapping[str, str]) -> pulumi.ErrorHook:
     told: set[str] = set()
 
     def tell(args: pulumi.ErrorHookArgs) -> bool:
-        remedy = remedy_for(args.errors[0], failures)  # newest first
+        remedy = remedy_for(next(iter(args.errors), ""), failures)  # newest first
         if remedy is not None and remedy not in told:
             told.add(remedy)
             pulumi.log.error(remedy, DependencyResource(args.urn))

@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 from typing import Final
 
-# An S3 key is at most 1,024 bytes of UTF-8 (S3 user guide, "Naming Amazon S3 objects").
+# A key is at most 1,024 bytes of UTF-8 on S3, GCS and OBS, and 1,024 characters on Azure (their guides on naming).
 MAX_KEY_BYTES: Final = 1024
+MAX_PREFIX_BYTES: Final = 512
+"""Half of a key, so that what lies under the prefix has room for names of its own."""
 MAX_BUCKET_CHARACTERS: Final = 63
 
 _BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
@@ -27,6 +29,8 @@ def normalise_prefix(prefix: str) -> str:
         ValueError: the prefix could reach outside itself, or would mean something else in a policy; the
             message says what to change.
     """
+    if "://" in prefix:
+        raise ValueError(f"{prefix!r} is a whole path; give only what follows the bucket, such as 'street-scenes/'")
     if prefix.startswith("/"):
         raise ValueError(f"{prefix!r} starts with a slash; object keys do not: write {prefix.lstrip('/')!r}")
     if wild := re.search(r"[*?]|\$\{", prefix):
@@ -41,8 +45,11 @@ def normalise_prefix(prefix: str) -> str:
         raise ValueError(f"{prefix!r} holds '.' or '..', which object keys do not resolve; write it out")
     if "" in parts:
         raise ValueError(f"{prefix!r} holds an empty directory name ('//'); remove the second slash")
-    if len(directory.encode()) > MAX_KEY_BYTES:
-        raise ValueError(f"the prefix is longer than the {MAX_KEY_BYTES} bytes an object key may have")
+    if len(directory.encode()) > MAX_PREFIX_BYTES:
+        raise ValueError(
+            f"the prefix has {len(directory.encode())} bytes; {MAX_PREFIX_BYTES} are the most, since an object's key "
+            f"has {MAX_KEY_BYTES} and needs room for a name of its own: shorten it"
+        )
     return directory
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 from pulumi import ResourceOptions
+from pulumi.runtime import settings
 from pulumi.runtime.proto import resource_pb2
 from pulumi.runtime.settings import set_root_resource
 
@@ -151,3 +154,46 @@ def test_the_first_pattern_that_is_found_gives_the_remedy() -> None:
     assert remedy_for("abc", failures) == "second"
     assert remedy_for("a", failures) == "first"
     assert remedy_for("c", failures) is None
+
+
+OUTSIDE = """
+import pulumi
+
+class Mocks(pulumi.runtime.Mocks):
+    def new_resource(self, args):
+        return args.name, dict(args.inputs)
+
+    def call(self, args):
+        return {}
+
+pulumi.runtime.set_mocks(Mocks())
+from lightly_infra.clouds import aws, azure, gcp, obs
+
+made = [
+    aws.Bucket("aws"),
+    azure.ResourceGroup("azure", {"location": "westeurope"}),
+    gcp.Bucket("gcp", {"location": "EU"}),
+    obs.Bucket("obs", {"endpoint": "https://obs.example.com", "region": "eu-de"}),
+]
+
+@pulumi.runtime.test
+def check():
+    return pulumi.Output.all(*(it.urn for it in made)).apply(lambda urns: print(len(urns), "made"))
+
+check()
+"""
+
+
+def test_components_are_made_in_users_own_unit_tests_too_outside_of_any_event_loop() -> None:
+    done = subprocess.run([sys.executable, "-c", OUTSIDE], capture_output=True, text=True, check=False, timeout=60)
+    assert "4 made" in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("gone", ["_get_callbacks", "monitor_supports_feature"])
+def test_an_sdk_that_is_another_inside_costs_the_remedies_only(
+    gone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(settings, gone)
+    with bench("embedded", tmp_path) as embedded:
+        failed = embedded.up(lambda: Shelf("s", {"a": {"fails": "no room"}}))
+    assert [it.message for it in failed.failures] == ["no room"]

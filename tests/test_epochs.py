@@ -32,9 +32,15 @@ def test_it_is_valid_for_more_than_one_epoch_and_at_most_two(on: date, days: int
 
 @given(on=dates, days=days)
 def test_what_is_issued_in_an_epoch_is_as_if_issued_on_its_first_day(on: date, days: int) -> None:
-    first = epochs.start(on, days=days)
+    first = epochs.start(on, days=days) + timedelta(days=1)
     assert timedelta(0) <= datetime.combine(on, time(), UTC) - first < timedelta(days=days)
     assert epochs.expiry(first.date(), days=days) == epochs.expiry(on, days=days) == first + timedelta(days=2 * days)
+
+
+@given(on=dates, days=days)
+def test_it_is_valid_for_clocks_that_are_behind_from_the_first_moment_of_an_epoch(on: date, days: int) -> None:
+    behind = datetime.combine(on, time(), UTC) - timedelta(minutes=15)
+    assert epochs.start(on, days=days) <= behind
 
 
 @given(on=dates, days=days)

@@ -15,9 +15,10 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
+from lightly_infra.dynamic import changed, is_unknown, without_provider
 from lightly_infra.lightly import models, operations
 from lightly_infra.lightly.errors import DatasetConflict, DatasetUnknown, InvalidInput
-from lightly_infra.provider.session import LightlyProvider, is_unknown, without_provider
+from lightly_infra.provider.session import LightlyProvider
 
 OnDestroy = Literal["keep", "delete"]
 KEEP: Final = "keep"
@@ -69,7 +70,7 @@ class Provider(LightlyProvider):
         elif problem := _type_problem(olds, kind):
             raise DatasetConflict(problem)
         else:
-            replaces = ["type"] if kind is not None and (is_unknown(kind) or kind != olds.get("type")) else []
+            replaces = changed(olds, news, "type") if kind is not None else []
         # Names are unique at Lightly: the old dataset must be gone before the new one is made.
         return DiffResult(replaces=replaces, delete_before_replace=True)
 

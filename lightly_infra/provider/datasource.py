@@ -15,9 +15,10 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
+from lightly_infra.dynamic import changed, is_unknown, without_provider
 from lightly_infra.lightly import models
 from lightly_infra.lightly.errors import DatasetUnknown
-from lightly_infra.provider.session import LightlyProvider, is_unknown, without_provider
+from lightly_infra.provider.session import LightlyProvider
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,10 +40,7 @@ class Provider(LightlyProvider):
 
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
         """Another dataset or purpose is another datasource; path, region and credentials change in place."""
-        return DiffResult(
-            replaces=[it for it in _IDENTITY if is_unknown(news[it]) or news[it] != olds.get(it)],
-            delete_before_replace=False,
-        )
+        return DiffResult(replaces=changed(olds, news, *_IDENTITY), delete_before_replace=False)
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Sets the datasource; the call is a PUT and safe to repeat."""

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import os
 from threading import Lock
-from typing import TYPE_CHECKING, Any
 
 from pulumi.dynamic import ConfigureRequest, ResourceProvider
-from pulumi.output import Unknown
 
 from lightly_infra.lightly.client import LightlyClient
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 TOKEN_CONFIG_KEY = "lightly-infra:token"  # noqa: S105 - the name of a setting, not its value
 
@@ -47,13 +42,3 @@ class LightlyProvider(ResourceProvider):
             if self._client is None:
                 self._client = LightlyClient.from_env(self._environment)
             return self._client
-
-
-def is_unknown(value: object) -> bool:
-    """Whether a preview does not know the value yet. An `Unknown` is truthy and equals nothing."""
-    return isinstance(value, Unknown)
-
-
-def without_provider(props: Mapping[str, Any]) -> dict[str, Any]:
-    """The properties less the serialized provider, which the SDK puts in and adds again itself."""
-    return {name: value for name, value in props.items() if name != "__provider"}

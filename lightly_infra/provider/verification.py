@@ -15,9 +15,10 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
+from lightly_infra.dynamic import changed, is_unknown, without_provider
 from lightly_infra.lightly import operations
 from lightly_infra.lightly.errors import DatasetUnknown, PermissionsMissing
-from lightly_infra.provider.session import LightlyProvider, is_unknown, without_provider
+from lightly_infra.provider.session import LightlyProvider
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,8 +40,7 @@ class Provider(LightlyProvider):
 
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
         """Another dataset is another verification; any other change asks again."""
-        other = is_unknown(news["dataset_id"]) or news["dataset_id"] != olds.get("dataset_id")
-        return DiffResult(replaces=["dataset_id"] if other else [])
+        return DiffResult(replaces=changed(olds, news, "dataset_id"))
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Asks until everything is allowed, and fails naming what is not."""

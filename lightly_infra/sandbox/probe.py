@@ -197,12 +197,10 @@ class _Objects:
     def nothing_in(self, target: str, prefix: str, *, lists_all: bool = False) -> list[Attempt]:
         """Tries what must be refused at `target`, under the prefix."""
         attempts = [] if lists_all else [self._list(target, prefix, "")]
-        attempts.append(self._read(target, prefix))
-        if self._writable:
-            key = _fresh(prefix)
-            attempts.append(self._try(Operation.WRITE, target, lambda: self._store.put(key)))
-            self._clean_up(attempts[-1], key)
-            attempts.append(self._try(Operation.DELETE, target, lambda: self._store.delete(_fresh(prefix))))
+        key = _fresh(prefix)
+        attempts += [self._read(target, prefix), self._try(Operation.WRITE, target, lambda: self._store.put(key))]
+        self._clean_up(attempts[-1], key)
+        attempts.append(self._try(Operation.DELETE, target, lambda: self._store.delete(_fresh(prefix))))
         return attempts
 
     def _write_all(self) -> list[Attempt]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 import sys
 from functools import partial
@@ -68,6 +69,8 @@ def of_file(file: Path) -> Program:
         ProjectError: the file is not there, or is no stack's config.
     """
     stack = file.name.removeprefix("Pulumi.").removesuffix(".yaml")
+    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,100}", stack):
+        raise ProjectError(f"{file.name!r}: a stack is called by letters, digits, '.', '_' and '-'; rename the file")
     return _program(shipped.main, SHIPPED_PROJECT, stack, file)
 
 

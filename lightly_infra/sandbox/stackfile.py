@@ -87,6 +87,11 @@ def config(file: Path, project: str) -> tuple[dict[str, str], frozenset[str]]:
         _check(f"{file}: {key}", value, [0], depth=0)
     if plain := [plain_secret(path) for path in in_clear(qualified.get(DATASETS_KEY))]:
         raise ProjectError("\n".join(f"{file}: {it}" for it in plain))
+    if brought := _brought(qualified.get(DATASETS_KEY)):
+        raise ProjectError(
+            f"{file}: {brought} is encrypted and opens a real cloud: the sandbox can neither decrypt nor use it; leave "
+            "it out here, and the sandbox makes one"
+        )
     return (
         {key: _as_config(_decrypted(value)) for key, value in qualified.items()},
         frozenset(key for key, value in qualified.items() if _is_secret(value)),
@@ -110,6 +115,14 @@ def _check(where: str, value: object, count: list[int], *, depth: int) -> None:
         raise ProjectError(f"{where}: a {type(value).__name__} is nothing that a config can hold; write it as text")
     for each in inner:
         _check(where, each, count, depth=depth + 1)
+
+
+def _brought(value: object, name: str = "") -> str | None:
+    """The first field that holds credentials of the user's own for a real cloud, in which a stand-in is of no use."""
+    if name in {"sas_token", "credentials"} and _is_secret(value):
+        return name
+    inner = value.items() if isinstance(value, dict) else ()
+    return next((found for key, it in inner if (found := _brought(it, key))), None)
 
 
 def _as_config(value: object) -> str:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from dataclasses import dataclass
 from itertools import permutations
 from typing import TYPE_CHECKING, TypeVar
 
 from lightly_infra import paths
-from lightly_infra.clouds.aws import policy
 from lightly_infra.lightly import models
 from lightly_infra.permissions import Purpose
-from lightly_infra.spec.s3 import S3Spec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,8 +34,8 @@ def check(datasets: Mapping[str, DatasetSpec]) -> None:
     ]
     _claims_agree(datasources)
     _lightly_prefixes_lie_apart(datasources)
-    _logs_go_elsewhere(datasources)
-    _policies_fit_into_iam(datasources)
+    for cloud in {type(it.spec) for it in datasources}:
+        cloud.check_together([(it.where, it.purpose, it.spec) for it in datasources if type(it.spec) is cloud])
 
 
 @dataclass(frozen=True)
@@ -110,31 +108,4 @@ def _lightly_prefixes_lie_apart(datasources: Sequence[_Datasource]) -> None:
             raise ValueError(
                 f"{it.where}: its credentials reach all of the container, {other.where}.prefix {other.spec.prefix!r} "
                 "too: Lightly could change and delete that Input; give each a container of its own"
-            )
-
-
-def _logs_go_elsewhere(datasources: Sequence[_Datasource]) -> None:
-    users = {it.spec.bucket: it.where for it in datasources if isinstance(it.spec, S3Spec)}
-    for it in datasources:
-        logs = it.spec.access_logs if isinstance(it.spec, S3Spec) else None
-        if logs is not None and logs.bucket in users:
-            raise ValueError(
-                f"{it.where}.access_logs.bucket: {logs.bucket!r} is the bucket of {users[logs.bucket]}, where logs "
-                "would be logged again or come in as Input; name a bucket that only takes logs"
-            )
-
-
-def _policies_fit_into_iam(datasources: Sequence[_Datasource]) -> None:
-    used: Counter[str] = Counter()
-    for it in datasources:
-        if not isinstance(it.spec, S3Spec):
-            continue
-        access = it.spec.access
-        identity = access.share or it.where
-        used[identity] += it.spec.policy_characters(it.purpose)
-        limit = policy.INLINE_POLICY_CHARACTERS[access.kind]
-        if access.role_arn is None and used[identity] > limit:
-            raise ValueError(
-                f"{it.where}.access: with this datasource the policies of one identity pass IAM's {limit} "
-                "characters; let it get in by a share of its own"
             )

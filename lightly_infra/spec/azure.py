@@ -166,12 +166,14 @@ class AzureSpec(DatasourceSpec):
         if group and self.makes("resource_group"):
             about = ("azure resource group", group.lower())
             yield Claim(about, self.location, "location", f"resource group {group!r} is made elsewhere by {{other}}")
+            tagged = f"resource group {group!r} is made with other tags by {{other}}"
+            yield Claim(("tags of azure resource group", group.lower()), self.tags, "tags", tagged)
         if not account:
             return
         if self.makes("account"):
             yield Claim(
                 ("azure account", account),
-                (self.location, self.sku, self.hierarchical_namespace, self.soft_delete_days),
+                (self.location, self.sku, self.hierarchical_namespace, self.soft_delete_days, self.tags),
                 "",
                 f"account {account!r} is made in another way by {{other}}",
             )

@@ -50,7 +50,7 @@ class CloudSpec(Spec):
             return value
         given = [it for it in cls.model_fields if it in value]
         if len(given) > 1:
-            raise ValueError(f"two clouds ({', '.join(given)}): a datasource is in one; keep one")
+            raise ValueError(f"{len(given)} clouds ({', '.join(given)}): a datasource is in one; keep one")
         if given and value[given[0]] is None:
             raise ValueError(f"{given[0]}: empty; say where the data is, such as '{given[0]}: {{prefix: …}}'")
         return value

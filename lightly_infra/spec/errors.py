@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final, get_args
 
@@ -69,10 +70,32 @@ def _told(detail: ErrorDetails, root: type[BaseModel], secrets: frozenset[str]) 
         case "missing":
             return "missing; add it"
         case "value_error":  # our own words
-            return str(detail["ctx"]["error"])
-        case kind:
-            remedy = _REMEDIES.get(kind, "{msg}").format(msg=detail["msg"], **detail.get("ctx", {}))
-            return remedy if secrets & set(detail["loc"]) else f"{shown(detail['input'])}: {remedy}"
+            return _careful(str(detail["ctx"]["error"]), detail["input"])
+        case kind if secrets & set(detail["loc"]):
+            return "write text" if kind == "string_type" else _remedy(detail)
+        case _:
+            return _careful(f"{shown(detail['input'])}: {_remedy(detail)}", detail["input"])
+
+
+def _remedy(detail: ErrorDetails) -> str:
+    return _REMEDIES.get(detail["type"], "{msg}").format(msg=detail["msg"], **detail.get("ctx", {}))
+
+
+# What people paste into the wrong field: a SAS or its URL, an account's key, a key file.
+_LIKE_A_SECRET: Final = re.compile(r"sig=|PRIVATE KEY|private_key|AccountKey|==\s*$")
+
+
+def _careful(message: str, value: object) -> str:
+    """The message, which may repeat the value, without what looks like a secret and without the end of a long one."""
+    if not isinstance(value, str):
+        return message
+    if _LIKE_A_SECRET.search(value):
+        hidden = "what stands there looks like a secret and is not repeated; have it replaced. This field"
+        for form in (repr(value), repr(shown(value)), shown(value), value):
+            message = message.replace(form, hidden)
+        # A part of it may be told as well, such as what follows a '?'.
+        return hidden + " takes something else" if _LIKE_A_SECRET.search(message) else message
+    return message.replace(repr(value), shown(value))
 
 
 def _known_keys(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar, Final
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from lightly_infra import paths
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from lightly_infra.permissions import Purpose
 
@@ -95,6 +95,17 @@ class DatasourceSpec(Spec, ABC):
     def claims(self, *, on_destroy: str) -> Iterator[Claim]:  # noqa: ARG002 - for clouds to use
         """What it says of things that other datasources of the stack may use too."""
         yield from ()
+
+    @classmethod
+    def check_together(cls, datasources: Sequence[tuple[str, Purpose, Self]]) -> None:
+        """Refuses what the datasources of this cloud cannot be together, beyond their claims.
+
+        Args:
+            datasources: all of the stack, each with its path in the YAML.
+
+        Raises:
+            ValueError: the message begins with a path.
+        """
 
     def check_purpose(self, purpose: Purpose) -> None:
         """Refuses what does not go with the purpose, such as brought credentials that may do too much.

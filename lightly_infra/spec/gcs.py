@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, model_validator
@@ -10,11 +11,22 @@ from lightly_infra.clouds.gcp import policy
 from lightly_infra.spec.fields import BucketSpec, Claim, Share, Spec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+
+    from lightly_infra.permissions import Purpose
 
 
 def _credentials(value: SecretStr) -> SecretStr:
     policy.check_credentials(value.get_secret_value())
+    return value
+
+
+def _no_mapping(value: object) -> object:
+    if isinstance(value, dict):
+        raise ValueError(  # noqa: TRY004 - pydantic tells no TypeError
+            "this is a mapping; give the key's JSON document as text, and as a secret: pass what is in the file to "
+            "`pulumi config set --secret --path`"
+        )
     return value
 
 
@@ -29,7 +41,7 @@ Project = Annotated[str, AfterValidator(policy.check_project)]
 Location = Annotated[str, AfterValidator(policy.normalise_location)]
 KmsKey = Annotated[str, AfterValidator(policy.check_kms_key)]
 ServiceAccountEmail = Annotated[str, AfterValidator(policy.check_service_account)]
-Credentials = Annotated[SecretStr, AfterValidator(_credentials)]
+Credentials = Annotated[SecretStr, BeforeValidator(_no_mapping), AfterValidator(_credentials)]
 Labels = Annotated[dict[str, str], AfterValidator(_labels)]
 
 
@@ -92,7 +104,8 @@ class GcsSpec(BucketSpec):
     bucket_wide_listing: bool = Field(
         default=False,
         description="Let Lightly list the names of all objects in the bucket, as in Lightly's own docs. Default: those "
-        "under the prefix only.",
+        "under the prefix only; who lists without a prefix is refused then, also when a client looks for objects that "
+        "are not there.",
     )
     location: Location | None = Field(
         None, description="Where a bucket that is made lies: a region such as `europe-west3`, or `EU`, `US`, `ASIA`."
@@ -150,6 +163,21 @@ class GcsSpec(BucketSpec):
                     "or a service_account of your own",
                 )
         if self.create and self.bucket:
-            yield self.made_alike(self.location, self.kms_key, self.versioning, on_destroy)
+            yield self.made_alike(self.location, self.kms_key, self.versioning, self.labels, on_destroy)
         if self.bucket:
             yield self.lies_in("project", self.project)
+
+    @classmethod
+    def check_together(cls, datasources: Sequence[tuple[str, Purpose, Self]]) -> None:
+        """Each datasource has a key of its own, and an account has room for ten."""
+        keys: Counter[str] = Counter()
+        for where, _, it in datasources:
+            account = it.access.service_account
+            if account is None or it.access.share is not None:
+                continue
+            keys[account] += 1
+            if keys[account] > policy.MAX_KEYS:
+                raise ValueError(
+                    f"{where}.access: with this datasource {account} would have more than the {policy.MAX_KEYS} keys "
+                    "that an account may have; let datasources get in by a share, which has one key"
+                )

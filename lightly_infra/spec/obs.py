@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from lightly_infra.clouds.obs import policy
 from lightly_infra.lightly import models
@@ -44,7 +44,9 @@ class ObsSpec(BucketSpec):
         description="Make the bucket. Default: use yours, and change nothing on it.",
     )
     region: Annotated[str, AfterValidator(_region)] | None = Field(
-        None, description="The bucket's region. Default: `obs:region`, or what the endpoint says."
+        None,
+        validate_default=True,
+        description="The bucket's region. Default: what the endpoint says, or else `obs:region`.",
     )
     addressing: Literal["path", "virtual"] = Field(
         default="path",
@@ -75,13 +77,24 @@ class ObsSpec(BucketSpec):
                     "set obs:endpoint for the stack"
                 )
             given["endpoint"] = context["obs_endpoint"]
-        if "region" not in given and (region := context.get("obs_region")):
-            given["region"] = region
         if "access_key_id" not in given:
             raise ValueError("access_key_id is missing: give the id of the key that Lightly gets")
         if "secret_access_key" not in given:
             raise ValueError(f"secret_access_key is missing: set the one of access_key_id with {_SET_SECRET}")
         return given
+
+    @field_validator("region")
+    @classmethod
+    def _of_the_endpoint(cls, region: str | None, info: ValidationInfo) -> str | None:
+        if "endpoint" not in info.data:  # it is wrong, and told
+            return region
+        said = policy.region_of(info.data["endpoint"])
+        if region and said and region != said:
+            raise ValueError(
+                f"{region!r}, but the endpoint is that of {said!r}: remove the region, or change the endpoint"
+            )
+        default = (info.context or {}).get("obs_region")
+        return region or said or (_region(default) if default else None)
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -103,7 +116,7 @@ class ObsSpec(BucketSpec):
                 "user is missing: the policy of a bucket that is made names whom it lets in; give the user whose key "
                 "it is: arn:aws:iam::DOMAIN_ID:user/USER_ID"
             )
-        if self.made_in is None:
+        if self.region is None:
             raise ValueError(
                 "region is missing: the endpoint does not say where to make the bucket; name the region here, or set "
                 "obs:region for the stack"
@@ -111,39 +124,47 @@ class ObsSpec(BucketSpec):
         return self
 
     @property
-    def made_in(self) -> str | None:
-        """The region, of the endpoint where none is named."""
-        return self.region or policy.region_of(self.endpoint)
+    def place(self) -> str | None:
+        """The bucket, in its cloud: another cloud may have one of the same name."""
+        return f"obs://{policy.cloud_of(self.endpoint)}/{self.bucket}" if self.bucket else None
 
     def claims(self, *, on_destroy: str) -> Iterator[Claim]:
         """Whose a key is, and where and how a bucket is made."""
+        cloud = policy.cloud_of(self.endpoint)
         yield Claim(
-            ("obs key", self.access_key_id),
+            ("obs key", cloud, self.access_key_id),
             self.secret_access_key,
             "secret_access_key",
             f"the key {self.access_key_id!r} has another secret in {{other}}; give both the same",
         )
         if self.user is not None:
             yield Claim(
-                ("obs user", self.access_key_id),
+                ("obs user", cloud, self.access_key_id),
                 self.user,
                 "user",
                 f"the key {self.access_key_id!r} is another user's in {{other}}; a key belongs to one",
             )
-        if self.bucket is None:
+        if self.place is None:
             return
         yield Claim(
-            ("obs endpoint", self.bucket),
-            self.endpoint,
+            ("obs host", self.place),
+            policy.host_of(self.endpoint),
             "endpoint",
             f"{self.endpoint!r}, but {{other}} reaches the bucket {self.bucket!r} by another one; write both alike",
         )
         if self.create:
-            yield self.made_alike(self.made_in, self.addressing, on_destroy)
+            # Of this name alone: a stack calls the bucket's resource by it.
+            yield Claim(
+                ("obs maker", str(self.bucket)),
+                cloud,
+                "bucket",
+                f"{{other}} makes a bucket {self.bucket!r} too, on another cloud; give one of them another name",
+            )
+            yield self.made_alike(self.region, self.addressing, on_destroy)
         # Only those that make it, and those that could not be let in, have to say something here.
         if self.create or self.user is None:
             yield Claim(
-                ("obs users", self.bucket),
+                ("obs users", self.place),
                 self.create,
                 "user",
                 f"missing, but {{other}} makes the bucket {self.bucket!r}, whose policy names whom it lets in; give "

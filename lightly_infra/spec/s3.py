@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
@@ -14,7 +15,7 @@ from lightly_infra.lightly import models
 from lightly_infra.spec.fields import BucketSpec, Claim, Share, Spec, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from lightly_infra.permissions import Purpose
 
@@ -179,9 +180,30 @@ class S3Spec(BucketSpec):
                 "trust policy asks for",
             )
         if self.create and self.bucket:
-            yield self.made_alike(self.kms_key_arn, self.versioning, self.access_logs, on_destroy)
+            yield self.made_alike(self.kms_key_arn, self.versioning, self.access_logs, self.tags, on_destroy)
         if self.bucket:
             yield self.lies_in("region", self.region)
+
+    @classmethod
+    def check_together(cls, datasources: Sequence[tuple[str, Purpose, Self]]) -> None:
+        """Access logs go to a bucket that nobody uses, and the policies of an identity fit into IAM."""
+        users = {it.bucket: where for where, _, it in datasources}
+        for where, _, it in datasources:
+            if it.access_logs is not None and (bucket := it.access_logs.bucket) in users:
+                raise ValueError(
+                    f"{where}.access_logs.bucket: {bucket!r} is the bucket of {users[bucket]}, where logs "
+                    "would be logged again or come in as Input; name a bucket that only takes logs"
+                )
+        used: Counter[str] = Counter()
+        for where, purpose, it in datasources:
+            identity = it.access.share or where
+            used[identity] += it.policy_characters(purpose)
+            limit = policy.INLINE_POLICY_CHARACTERS[it.access.kind]
+            if it.access.role_arn is None and used[identity] > limit:
+                raise ValueError(
+                    f"{where}.access: with this datasource the policies of one identity pass IAM's {limit} "
+                    "characters; let it get in by a share of its own"
+                )
 
     def policy_characters(self, purpose: Purpose) -> int:
         """How long its policy is at most: a generated bucket name counts as the longest possible."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pulumi
 
+from lightly_infra import epochs
 from lightly_infra.clouds import azure
 from lightly_infra.spec.azure import AzureSpec
 from lightly_infra.stack.builder import CloudBuilder
@@ -26,6 +27,7 @@ class Builder(CloudBuilder[AzureSpec]):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
+        self._today = epochs.today()  # read once: no SAS of this run is of another epoch than the rest
         self._groups: dict[str, azure.ResourceGroup] = {}
         self._accounts: dict[str, azure.Account] = {}
         self._containers: dict[str, azure.Container] = {}
@@ -56,7 +58,7 @@ class Builder(CloudBuilder[AzureSpec]):
             "purpose": purpose,
             "container": self._container(name, wanted, opts),
             "prefix": wanted.prefix,
-            "access": _access(wanted),
+            "access": self._access(wanted),
             "container_wide": wanted.container_wide,
         }
         if wanted.account:
@@ -113,11 +115,12 @@ class Builder(CloudBuilder[AzureSpec]):
             self._groups[name] = azure.ResourceGroup(name, args, opts)
         return self._groups[name]
 
-
-def _access(wanted: AzureSpec) -> azure.OwnSas | azure.ServiceSas:
-    if wanted.sas_token is not None:
-        return azure.OwnSas(wanted.sas_token.get_secret_value(), directory_sas=wanted.directory_sas)
-    return azure.ServiceSas(rotate_every_days=wanted.rotate_every_days, directory_sas=wanted.directory_sas)
+    def _access(self, wanted: AzureSpec) -> azure.OwnSas | azure.ServiceSas:
+        if wanted.sas_token is not None:
+            return azure.OwnSas(wanted.sas_token.get_secret_value(), directory_sas=wanted.directory_sas)
+        return azure.ServiceSas(
+            rotate_every_days=wanted.rotate_every_days, directory_sas=wanted.directory_sas, on=self._today
+        )
 
 
 def _tags(wanted: AzureSpec) -> dict[str, str]:

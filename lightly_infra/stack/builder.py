@@ -61,15 +61,15 @@ class BucketBuilder(CloudBuilder[_BucketSpec], Generic[_BucketSpec, _Bucket]):
         super().__init__(settings)
         self._buckets: dict[str, _Bucket] = {}
         declared = self.declared(cast("type[_BucketSpec]", self.kind))
-        self._to_create = {it.bucket: (it, dataset) for it, dataset in declared if it.create and it.bucket}
+        self._to_create = {it.place: (it, dataset) for it, dataset in declared if it.create and it.place}
 
     def bucket(self, name: str, wanted: _BucketSpec, of: DatasetSpec, opts: pulumi.ResourceOptions) -> _Bucket | str:
         """The bucket's component where one is made, else the name of the user's own."""
         if wanted.bucket is not None:
-            if wanted.bucket not in self._to_create:
+            if wanted.place not in self._to_create:
                 return wanted.bucket
             # One datasource of the stack creates it, others may use it.
-            wanted, of = self._to_create[wanted.bucket]
+            wanted, of = self._to_create[wanted.place]
         # Named after itself, whichever of its datasets comes first or goes: another name is another bucket.
         name = f"{wanted.bucket}-bucket" if wanted.bucket else name
         if name not in self._buckets:

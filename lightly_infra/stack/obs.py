@@ -44,7 +44,7 @@ class Builder(BucketBuilder[ObsSpec, obs.Bucket]):
         """A bucket as the YAML wants it."""
         args: obs.BucketArgs = {
             "endpoint": wanted.endpoint,
-            "region": wanted.made_in or "",  # the spec has seen to it that there is one
+            "region": wanted.region or "",  # the spec has seen to it that there is one
             "addressing": wanted.addressing,
             "retain": retain,
         }

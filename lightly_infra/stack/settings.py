@@ -23,8 +23,13 @@ if TYPE_CHECKING:
 DATASETS_KEY: Final = "lightly-infra:datasets"
 LIGHTLY_ACCOUNT_KEY: Final = "lightly-infra:lightly_account_id"
 
-_OURS: Final = "lightly-infra:"
-_KEYS: Final = (DATASETS_KEY, LIGHTLY_ACCOUNT_KEY, TOKEN_CONFIG_KEY)
+OBS_SECRET_KEY: Final = "obs:secret_access_key"  # noqa: S105 - the name of a setting, not its value
+
+_OURS: Final = ("lightly-infra:", "obs:")
+_KEYS: Final = (
+    *(DATASETS_KEY, LIGHTLY_ACCOUNT_KEY, TOKEN_CONFIG_KEY),
+    *("obs:endpoint", "obs:region", "obs:access_key_id", OBS_SECRET_KEY),
+)
 # Where datasources that do not say otherwise get it from: first the stack's config, then the environment.
 _DEFAULTS: Final = {
     "region": ("aws:region", "AWS_REGION", "AWS_DEFAULT_REGION"),
@@ -33,7 +38,6 @@ _DEFAULTS: Final = {
     "obs_endpoint": ("obs:endpoint",),
     "obs_region": ("obs:region",),
 }
-OBS_SECRET_KEY: Final = "obs:secret_access_key"  # noqa: S105 - the name of a setting, not its value
 
 
 @dataclass(frozen=True)
@@ -123,8 +127,8 @@ def _in_clear(path: str, value: object, names: Collection[str]) -> Iterator[str]
     if not isinstance(value, dict) or set(value) == {"secure"}:
         return
     for key, inner in value.items():
-        if key in names and isinstance(inner, str | int | float):
-            yield f"{path}.{key}"
+        if key in names and inner is not None and not (isinstance(inner, dict) and set(inner) == {"secure"}):
+            yield f"{path}.{key}"  # a key's JSON may stand there as a mapping
         yield from _in_clear(f"{path}.{key}", inner, names)
 
 

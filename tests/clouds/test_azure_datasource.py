@@ -112,12 +112,28 @@ def test_azure_is_asked_for_a_sas_on_the_one_container_with_what_the_purpose_nee
                 "resource": "c",
                 "permissions": policy.permissions(purpose),
                 "protocols": "https",
-                "sharedAccessStartTime": "2026-09-04T00:00:00Z",
+                "sharedAccessStartTime": "2026-09-03T00:00:00Z",
                 "sharedAccessExpiryTime": "2027-03-03T00:00:00Z",
                 "keyToSign": "key1",
             },
         ),
     ]
+
+
+def test_a_sas_of_an_epochs_first_moment_is_valid_for_a_cloud_whose_clock_is_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    on(datetime(2026, 9, 4, tzinfo=UTC), monkeypatch)
+    asked = yours().calls[1][1]
+    assert (asked["sharedAccessStartTime"], asked["keyToSign"]) == ("2026-09-03T00:00:00Z", "key1")
+    on(datetime(2026, 9, 3, 23, 59, 59, tzinfo=UTC), monkeypatch)
+    asked = yours().calls[1][1]
+    assert (asked["sharedAccessStartTime"], asked["keyToSign"]) == ("2026-06-05T00:00:00Z", "key2")
+
+
+def test_the_day_may_be_given_so_that_all_datasources_of_a_program_are_of_one_epoch() -> None:
+    given = azure.ServiceSas(on=datetime(2026, 12, 3, tzinfo=UTC).date())
+    assert yours(access=given).calls[1][1]["keyToSign"] == "key2"
 
 
 def test_lightly_is_told_the_container_the_account_and_the_sas() -> None:
@@ -283,7 +299,7 @@ def test_a_sas_of_one_directory_is_signed_here_with_what_the_purpose_needs(
         directory="street-scenes/",
         key=keys["key1"],
         permissions=policy.permissions(purpose),
-        start=datetime(2026, 9, 4, tzinfo=UTC),
+        start=datetime(2026, 9, 3, tzinfo=UTC),
         expires=datetime(2027, 3, 3, tzinfo=UTC),
     )
     granted = json.loads(recording.stack_outputs["granted"])
@@ -299,7 +315,7 @@ def test_a_directorys_sas_too_changes_with_the_epoch_only_and_then_takes_the_oth
         on(moment, monkeypatch)
         seen.append(token(yours(**in_directory())))
     assert seen[0] == seen[1] != seen[2]
-    with_the_other = {"key": keys["key2"], "start": NOW.replace(month=12, day=3, hour=0)}
+    with_the_other = {"key": keys["key2"], "start": NOW.replace(month=12, day=2, hour=0)}
     expected: Any = {"account": "acmedata", "container": "raw", "directory": "street-scenes/", "permissions": "rl"}
     expected |= with_the_other | {"expires": datetime(2027, 6, 1, tzinfo=UTC)}
     assert seen[2] == sas.for_directory(**expected)
@@ -442,7 +458,7 @@ def test_an_account_that_never_said_so_allows_shared_keys(monkeypatch: pytest.Mo
             "The Resource 'Microsoft.Storage/storageAccounts/acmedata' under resource group 'acme-rg' was not found",
             "the resource group holds no such storage account",
         ),
-        (LOOK, "Code=AuthorizationFailed", "and for a directory listKeys/action"),
+        (LOOK, "Code=AuthorizationFailed", "for a directory's, and to put the empty blob"),
         (SIGN, "something that nobody knows", "something that nobody knows"),
     ],
 )

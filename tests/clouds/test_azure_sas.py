@@ -174,6 +174,9 @@ def test_a_sas_that_cannot_be_used_is_refused_in_plain_words(changes: dict[str, 
         (f"https://acmedata.blob.core.windows.net/raw?{own()}", "this is a URL; give what follows its question mark"),
         ("canary", "this is no SAS"),
         ("", "this is no SAS"),
+        (f"{own()}&sp=rl&se=2000-01-01", "it says se, sp twice"),
+        (f"'{own()}'", "it holds quotes around it"),
+        (f"{own()}\0ü", "control characters"),
     ],
 )
 def test_what_is_no_sas_is_refused_in_plain_words(token: str, words: str) -> None:

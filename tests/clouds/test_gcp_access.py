@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 import pulumi
 import pytest
@@ -79,6 +80,21 @@ def test_the_key_is_secret_wherever_it_goes() -> None:
         "service_account": EMAIL,
         "credentials": Secret(GOOGLE_KEY),
     }
+
+
+def test_we_say_that_the_key_is_secret_whether_the_sdk_says_so_or_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    import pulumi_gcp
+
+    told: list[object] = []
+    make: Any = pulumi_gcp.serviceaccount.Key
+
+    def key(name: str, *, opts: pulumi.ResourceOptions, **more: Any) -> Any:
+        told.append(opts.additional_secret_outputs)
+        return make(name, opts=opts, **more)
+
+    monkeypatch.setattr(pulumi_gcp.serviceaccount, "Key", key)
+    account()
+    assert told == [["private_key"]]
 
 
 def test_lightly_is_told_the_key_itself_and_not_its_base64() -> None:

@@ -11,6 +11,7 @@ import pytest
 from lightly_infra.clouds import gcp
 from lightly_infra.clouds.gcp import policy
 from lightly_infra.lightly.models import GCSConfig
+from lightly_infra.lightly.operations import VERIFY_DEADLINE
 from lightly_infra.permissions import Purpose
 from tests.clouds.test_gcp_access import BROUGHT, OWN
 from tests.pulumi_mocks import GOOGLE_KEY, PROJECT_ID, Recording, Secret, in_the_open, run
@@ -60,7 +61,7 @@ def outcome(access: Callable[[], Access] = made, **more: Any) -> dict[str, Any]:
 
     def program() -> None:
         source = gcp.GCSDatasource("raw", args(access=access(), **more))
-        found.update(purpose=source.purpose, verifiable=source.verifiable)
+        found.update(purpose=source.purpose, verifiable=source.verifiable, settles=source.settles)
         for name in ("config", "identity", "secrets"):
             pulumi.export(name, dict(getattr(source, name)))
         pulumi.export("path", source.path)
@@ -96,6 +97,11 @@ def test_the_role_is_of_this_datasource_and_purpose_alone(purpose: Purpose) -> N
         "description": "What Lightly may do in one directory of one bucket. Made by lightly-infra.",
         "permissions": policy.permissions(purpose),
     }
+
+
+def test_what_is_granted_here_may_take_ten_minutes_and_nothing_else_is_waited_for() -> None:
+    assert outcome()["settles"] == 600
+    assert outcome(brought)["settles"] == VERIFY_DEADLINE
 
 
 def test_the_roles_suffix_is_drawn_once_in_each_project() -> None:

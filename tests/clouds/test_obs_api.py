@@ -18,7 +18,7 @@ from lightly_infra.sandbox.aws.ministack import Credentials
 from lightly_infra.sandbox.obs.ministack import ObsServer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 EU = Server("https://obs.eu-de.otc.t-systems.com", "eu-de")
 USER = "arn:aws:iam::0123456789abcdef0123456789abcdef:user/fedcba9876543210fedcba9876543210"
@@ -89,6 +89,67 @@ def test_a_bucket_of_ours_with_something_in_it_is_not_taken_over(emulated: ObsSe
     emulated.buckets().put_object(Bucket=bucket, Key="a.png", Body=b"x")
     with pytest.raises(errors.BucketTaken, match="not empty: leave 'create' out to use it"):
         obs.make_bucket(bucket, RULES)
+
+
+def test_a_bucket_of_yours_that_has_a_lifecycle_is_not_taken_over(emulated: ObsServer, obs: Obs) -> None:
+    name, client = f"acme-{secrets.token_hex(6)}", emulated.buckets()
+    client.create_bucket(Bucket=name, CreateBucketConfiguration=IN_EU)
+    rule: Any = {"ID": "away", "Prefix": "", "Status": "Enabled", "Expiration": {"Days": 1}}
+    client.put_bucket_lifecycle_configuration(Bucket=name, LifecycleConfiguration={"Rules": [rule]})
+    with pytest.raises(errors.BucketTaken, match="with a lifecycle of its own: leave 'create' out to use it as it is"):
+        obs.make_bucket(name, RULES)
+    assert obs.lifecycle(name) == [rule]
+
+
+def test_a_bucket_of_yours_that_has_a_policy_is_not_taken_over(emulated: ObsServer, obs: Obs) -> None:
+    name, client = f"acme-{secrets.token_hex(6)}", emulated.buckets()
+    client.create_bucket(Bucket=name, CreateBucketConfiguration=IN_EU)
+    client.put_bucket_policy(Bucket=name, Policy=policy.to_json(policy.document(statements())))
+    with pytest.raises(errors.BucketTaken, match="with a policy of its own: leave 'create' out to use it as it is"):
+        obs.make_bucket(name, RULES)
+    assert obs.lifecycle(name) == []
+
+
+def refusing(code: str) -> Callable[..., None]:
+    """A call that is refused with this code."""
+
+    def refuse(**_: object) -> None:
+        raise ClientError({"Error": {"Code": code, "Message": "no"}}, "any")
+
+    return refuse
+
+
+def test_a_bucket_whose_lifecycle_is_refused_is_not_left_behind(obs: Obs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(obs._client, "put_bucket_lifecycle_configuration", refusing("MalformedXML"))
+    name = f"acme-{secrets.token_hex(6)}"
+    with pytest.raises(errors.CallFailed, match="could not set the lifecycle"):
+        obs.make_bucket(name, RULES)
+    assert obs.lifecycle(name) is None
+
+
+def test_one_that_cannot_be_deleted_again_does_not_hide_why(obs: Obs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(obs._client, "put_bucket_lifecycle_configuration", refusing("MalformedXML"))
+    monkeypatch.setattr(obs._client, "delete_bucket", refusing("AccessDenied"))
+    name = f"acme-{secrets.token_hex(6)}"
+    with pytest.raises(errors.CallFailed, match="could not set the lifecycle"):
+        obs.make_bucket(name, RULES)
+    assert obs.lifecycle(name) == []
+
+
+def test_a_bucket_that_was_there_before_is_never_deleted(
+    emulated: ObsServer, obs: Obs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(obs._client, "put_bucket_lifecycle_configuration", refusing("MalformedXML"))
+    name = f"acme-{secrets.token_hex(6)}"
+    emulated.buckets().create_bucket(Bucket=name, CreateBucketConfiguration=IN_EU)
+    with pytest.raises(errors.CallFailed, match="could not set the lifecycle"):
+        obs.make_bucket(name, RULES)
+    # The real OBS takes a bucket of ours for created once more, so that this alone must not count.
+    monkeypatch.setattr(obs._client, "list_buckets", refusing("AccessDenied"))
+    monkeypatch.setattr(obs._client, "create_bucket", lambda **_: {})
+    with pytest.raises(errors.CallFailed, match="could not set the lifecycle"):
+        obs.make_bucket(name, RULES)
+    assert obs.lifecycle(name) == []
 
 
 def test_old_versions_are_something_too(emulated: ObsServer, obs: Obs, bucket: str) -> None:

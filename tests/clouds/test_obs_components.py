@@ -17,6 +17,7 @@ ENDPOINT = "https://obs.eu-de.otc.t-systems.com"
 USER = "arn:aws:iam::0123456789abcdef0123456789abcdef:user/fedcba9876543210fedcba9876543210"
 KEYS: obs.AccessKeysArgs = {"access_key_id": "AKOBS", "secret_access_key": "canary-secret", "user": USER}
 BUCKET: obs.BucketArgs = {"endpoint": ENDPOINT, "region": "eu-de"}
+SID = policy.sid_of("raw")
 SERVER = {"endpoint": ENDPOINT, "region": "eu-de", "addressing": "path"}
 
 
@@ -130,7 +131,7 @@ def test_nothing_is_written_on_a_bucket_of_yours() -> None:
 
 
 def test_what_the_user_needs_on_a_bucket_of_yours_is_told() -> None:
-    wanted = policy.grant(purpose=Purpose.INPUT, bucket="acme-raw", prefix="street-scenes/", user=USER, sid="Raw")
+    wanted = policy.grant(purpose=Purpose.INPUT, bucket="acme-raw", prefix="street-scenes/", user=USER, sid=SID)
     assert json.loads(joined().stack_outputs["granted"]) == wanted
     nobody: obs.AccessKeysArgs = {"access_key_id": "AKOBS", "secret_access_key": "canary-secret"}
     assert "Principal" not in joined(keys=nobody).stack_outputs["granted"]
@@ -159,7 +160,7 @@ def test_the_user_is_granted_the_prefix_of_a_bucket_of_ours_and_nothing_else(pur
     assert grant.parent == recording.one("lightly-infra:obs:OBSDatasource").urn
     found = inputs(recording, "Grant")
     assert json.loads(found.pop("statements")) == policy.grant(
-        purpose=purpose, bucket="ours-0a1b2c3", prefix="street-scenes/", user=USER, sid="Raw"
+        purpose=purpose, bucket="ours-0a1b2c3", prefix="street-scenes/", user=USER, sid=SID
     )
     assert found == {**SERVER, "bucket": "ours-0a1b2c3"}
     assert resource(recording, "Bucket").urn in recording.waits_for(grant)
@@ -205,6 +206,16 @@ def test_the_secret_is_in_the_open_nowhere() -> None:
 
 def test_a_preview_of_a_bucket_of_ours_needs_nothing_to_be_known() -> None:
     assert len(joined(ours={}, preview=True).custom) == 3
+
+
+@pytest.mark.parametrize("ours", [None, {}])
+def test_an_endpoint_in_clear_is_warned_of_once(ours: Any) -> None:
+    (said,) = joined(ours=ours, endpoint="HTTP://storage.example").warnings
+    assert said == (
+        "raw: endpoint: data and signatures travel in clear to 'HTTP://storage.example': write https:// if the cloud "
+        "answers there"
+    )
+    assert joined(ours=ours).warnings == []
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lightly_infra.clouds.obs import policy
@@ -64,9 +64,19 @@ def test_no_statement_reaches_beside_the_prefix_or_does_more_than_the_table(purp
     assert "s3:*" not in json.dumps([listing, objects])
 
 
-def test_ids_come_from_names_and_are_letters_and_digits() -> None:
-    assert policy.sid_of("lightly-street-scenes-input") == "LightlyStreetScenesInput"
-    assert policy.sid_of("my_own.thing") == "MyOwnThing"
+def test_ids_come_from_names() -> None:
+    assert policy.sid_of("lightly-street-scenes-input") == "LightlyStreetScenesInputa8fa2b19"
+    assert policy.sid_of("my_own.thing").startswith("MyOwnThing")
+
+
+@given(st.sets(st.text("ab1-_.ä") | st.text(), min_size=2))
+@example({"cam-1-1", "cam-11"})
+@example({"raw", "Raw"})
+@example({"", "-"})
+def test_different_names_have_different_ids_of_letters_and_digits(names: set[str]) -> None:
+    sids = {policy.sid_of(it) for it in names}
+    assert len(sids) == len(names)
+    assert all(it.isascii() and it.isalnum() for it in sids)
 
 
 def test_a_policy_has_the_version_that_obs_names() -> None:
@@ -187,7 +197,39 @@ def test_keys_in_an_endpoint_are_not_repeated() -> None:
 def test_some_endpoints_say_their_region() -> None:
     assert policy.region_of("https://obs.eu-de.otc.t-systems.com") == "eu-de"
     assert policy.region_of("https://obs.cn-north-4.myhuaweicloud.com") == "cn-north-4"
+    assert policy.region_of("http://OBS.eu-de.otc.t-systems.com:8443") == "eu-de"
     assert policy.region_of("https://storage.example") is None
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "host"),
+    [
+        ("https://storage.example", "storage.example"),
+        ("http://STORAGE.example", "storage.example"),
+        ("https://storage.example.:443", "storage.example"),
+        ("http://storage.example:80", "storage.example"),
+        ("https://storage.example:80", "storage.example:80"),
+        ("http://127.0.0.1:9000", "127.0.0.1:9000"),
+        ("http://[::1]", "::1"),
+    ],
+)
+def test_all_spellings_of_a_host_give_one(endpoint: str, host: str) -> None:
+    assert policy.host_of(endpoint) == host
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "cloud"),
+    [
+        ("https://obs.eu-de.otc.t-systems.com", "otc.t-systems.com"),
+        ("https://obs.eu-nl.otc.t-systems.com", "otc.t-systems.com"),
+        ("http://obs.eu-nl.otc.t-systems.com:8080", "otc.t-systems.com"),
+        ("https://obs.cn-north-4.myhuaweicloud.com", "myhuaweicloud.com"),
+        ("https://obs.eu-west-101.myhuaweicloud.eu", "myhuaweicloud.eu"),
+        ("https://Storage.example:8443", "storage.example:8443"),
+    ],
+)
+def test_names_are_unique_within_a_cloud_which_has_endpoints_in_many_regions(endpoint: str, cloud: str) -> None:
+    assert policy.cloud_of(endpoint) == cloud
 
 
 @pytest.mark.parametrize("module", ["lightly_infra.clouds.obs", "lightly_infra.clouds.obs.policy"])

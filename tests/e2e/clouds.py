@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from lightly_infra.sandbox.environment import CloudName, Sandbox
 
@@ -150,10 +152,34 @@ def dataset(source: Cloud, target: Cloud) -> dict[str, Any]:
 
 
 def secrets_in(datasource: Mapping[str, str], cloud: Cloud) -> set[str]:
-    """The secrets of a datasource as Lightly has them; of a key in JSON what nobody could tell is the key itself."""
-    found = {datasource[name] for name in cloud.secret_fields if name in datasource}
+    """The secrets of a datasource as Lightly has them, in every form in which they travel.
+
+    Of what has a structure the part that everything hangs on is enough, and finds it in more places.
+    """
+    given = [datasource[name] for name in cloud.secret_fields if name in datasource]
     if cloud.key == "azure":
-        return {it.partition("sig=")[2].partition("&")[0] for it in found}
-    if cloud.key == "gcs":
-        return {json.loads(it)["private_key"].splitlines()[1] for it in found}
-    return found
+        given = [unquote(it.partition("sig=")[2].partition("&")[0]) for it in given]
+    found = _forms(given)
+    return found.union(*map(_parts_of_key, given)) if cloud.key == "gcs" else found
+
+
+def secrets_behind(sandbox: Sandbox, cloud: Cloud) -> set[str]:
+    """What Lightly is never told, and programs see: the keys of all storage accounts, which sign every SAS."""
+    return _forms(sandbox.azure.account_keys()) if cloud.key == "azure" else set()
+
+
+def _forms(secrets: Iterable[str]) -> set[str]:
+    """Each as it is, as in a URL, and as in JSON."""
+    return {form for it in secrets for form in (it, quote(it, safe=""), json.dumps(it)[1:-1])}
+
+
+def _parts_of_key(credentials: str) -> set[str]:
+    """What nobody could tell of a service account's key without having it.
+
+    A line of the PEM block stands as it is in the JSON document and in the block, however newlines are written. Google
+    gives the document as base64 (`Key.privateKey`), of which the middle is enough.
+    """
+    lines = json.loads(credentials)["private_key"].splitlines()
+    encoded = base64.b64encode(credentials.encode()).decode()
+    middle = len(encoded) // 2
+    return {lines[len(lines) // 2], encoded[middle - 100 : middle + 100]}

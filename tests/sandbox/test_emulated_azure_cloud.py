@@ -7,7 +7,7 @@ import pytest
 
 from lightly_infra.permissions import Operation, Purpose
 from lightly_infra.sandbox.azure.cloud import AzureCloud
-from lightly_infra.sandbox.azure.probe import EXPIRED, WIDENED
+from lightly_infra.sandbox.azure.probe import EXPIRED, FOR_EVER, USE, WIDENED, WITHOUT_TLS
 from lightly_infra.sandbox.cloud import CannotSeed, Source
 from lightly_infra.sandbox.probe import ELSEWHERE, INSIDE
 from lightly_infra.spec.azure import AzureSpec
@@ -119,7 +119,13 @@ def test_everything_holds_for_an_input_that_may_list_and_read(azure: Azure, cont
         (INSIDE, "write", "refused"),
         (INSIDE, "overwrite", "refused"),
         (INSIDE, "delete", "refused"),
-        *((target, what, "refused") for target in (ELSEWHERE, EXPIRED, WIDENED) for what in ("list", "read")),
+        *(
+            (target, what, "refused")
+            for target in (ELSEWHERE, EXPIRED, WIDENED)
+            for what in ("list", "read", "write", "delete")
+        ),
+        (FOR_EVER, USE, "refused"),
+        (WITHOUT_TLS, USE, "refused"),
     ]
     assert len(_blobs(azure, container["accountName"], "raw")) == 4
 
@@ -167,6 +173,18 @@ def test_a_sas_that_is_over_is_refused_with_azures_words_and_without_the_sas(
     assert not any(signature in it.detail or sas in it.detail for it in attempts)
 
 
+def test_a_sas_that_goes_without_tls_is_found_out(azure: Azure, container: dict[str, str]) -> None:
+    azure.cloud.put_images(f"{container['accountName']}/raw", "a/")
+    attempts = azure.cloud.probe(_told(container, azure.sas(container, protocols=None)), [])
+    assert [(it.operation, it.target) for it in attempts if not it.holds] == [(USE, WITHOUT_TLS)]
+
+
+def test_a_sas_that_never_ends_is_found_out(azure: Azure, container: dict[str, str]) -> None:
+    endless = "&".join(it for it in azure.sas(container).split("&") if not it.startswith("se="))
+    attempts = azure.cloud.probe(_told(container, endless), [])
+    assert (USE, FOR_EVER) in [(it.operation, it.target) for it in attempts if not it.holds]
+
+
 def test_a_container_that_is_not_there_is_no_refusal(azure: Azure, container: dict[str, str]) -> None:
     named = container | {"containerName": "missing"}
     attempts = azure.cloud.probe(_told(named, azure.sas(named)), [])
@@ -208,6 +226,14 @@ def test_an_emulator_that_is_gone_is_an_error_and_no_refusal(azure: Azure, conta
             assert store.judge(ValueError()) is None
     finally:
         azure.cloud._azurite._port = port
+
+
+def test_the_keys_of_all_accounts_are_known_to_whoever_owns_them(azure: Azure) -> None:
+    accounts = [azure.new_account(), azure.new_account()]
+    named = "azure-native:storage:listStorageAccountKeys"
+    told = {key["value"] for it in accounts for key in azure.driver.invoke(named, it)["keys"]}
+    assert len(told) == 4
+    assert told <= azure.cloud.account_keys()
 
 
 def test_it_says_only_what_is_azures_own(azure: Azure) -> None:

@@ -33,7 +33,7 @@ KEYS = {(AUTHENTICATE, DELETED_KEY, "refused"), (AUTHENTICATE, FOREIGN_KEY, "ref
 INPUT = {
     *((it, INSIDE, "allowed") for it in ("list", "read")),
     *((it, INSIDE, "refused") for it in ("write", "overwrite", "delete")),
-    *((it, target, "refused") for it in ("list", "read") for target in (BESIDE, ELSEWHERE)),
+    *((it, target, "refused") for it in ("list", "read", "write", "delete") for target in (BESIDE, ELSEWHERE)),
     *KEYS,
 }
 LIGHTLY = {

@@ -85,11 +85,21 @@ def test_a_bucket_lives_its_life(gcp: Driver, cloud: GcpCloud) -> None:
     assert not changes.replaces
     changed = gcp.update(made, second)
     assert gcp.drifted(changed, second) == []
-    assert set(gcp.drifted(changed, first)) == {"versioning", "labels", "lifecycleRules"}
+    assert set(gcp.drifted(changed, first)) == {"labels", "lifecycleRules"}, "what is not said of versioning is kept"
     live = cloud.client().get_bucket(name)
     assert live.labels == {"team": "ops", "goog-pulumi-provisioned": "true"}
     assert live.versioning_enabled is True
 
+    silent = {key: value for key, value in second.items() if key != "versioning"} | {"labels": {"team": "kept"}}
+    kept = gcp.update(changed, silent)
+    assert kept.outputs["versioning"] == {"enabled": True}
+    assert gcp.diff(kept, silent | {"versioning": {"enabled": False}}).diffs == ["versioning"]
+    off = gcp.update(kept, second | {"versioning": {"enabled": False}})
+    assert cloud.client().get_bucket(name).versioning_enabled is False
+    assert gcp.drifted(off, second | {"versioning": {"enabled": False}}) == []
+    changed = gcp.update(off, second)
+
+    live = cloud.client().get_bucket(name)
     live.labels = {"team": "somebody"}
     live.patch()
     assert gcp.drifted(changed, second) == ["labels"], "a change behind our back is seen"

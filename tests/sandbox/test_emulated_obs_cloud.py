@@ -215,11 +215,10 @@ def test_a_brought_bucket_has_images_one_object_beside_and_the_policy_of_the_man
         *(f"raw/image-{it}.png" for it in (1, 2, 3)),
     ]
     document = json.loads(obs.client().get_bucket_policy(Bucket=bucket)["Policy"])
+    first, second = policy.sid_of("street-scenes.input.obs-0"), policy.sid_of("street-scenes.lightly.obs-2")
     wanted = [
-        *policy.grant(purpose=Purpose.INPUT, bucket=bucket, prefix="raw/", user=USER, sid="StreetScenesInputObs0"),
-        *policy.grant(
-            purpose=Purpose.LIGHTLY, bucket=bucket, prefix="lightly/", user=USER, sid="StreetScenesLightlyObs2"
-        ),
+        *policy.grant(purpose=Purpose.INPUT, bucket=bucket, prefix="raw/", user=USER, sid=first),
+        *policy.grant(purpose=Purpose.LIGHTLY, bucket=bucket, prefix="lightly/", user=USER, sid=second),
     ]
     assert document == policy.document(wanted)
 
@@ -262,6 +261,15 @@ def test_a_key_of_the_emulators_own_administrator_is_refused(obs: ObsCloud, key_
         obs.prepare([source(Purpose.INPUT, Credentials(key_id, "canary"), bucket="acme-raw")])
 
 
+def test_what_has_the_same_name_on_two_clouds_is_refused_since_here_is_one(obs: ObsCloud) -> None:
+    keys, there = fresh_keys(), {"endpoint": "https://storage.example"}
+    here = source(Purpose.INPUT, keys, bucket="acme-raw")
+    with pytest.raises(CannotSeed, match=r"street-scenes.lightly.obs.bucket: 'acme-raw' stands for one at otc.t-sys"):
+        obs.prepare([here, source(Purpose.LIGHTLY, fresh_keys(), bucket="acme-raw", **there)])
+    with pytest.raises(CannotSeed, match=r"street-scenes.lightly.obs.access_key_id: "):
+        obs.prepare([here, source(Purpose.LIGHTLY, keys, bucket="acme-there", **there)])
+
+
 def test_images_can_be_put_into_a_bucket_of_ones_own(obs: ObsCloud) -> None:
     bucket = fresh_bucket()
     obs.put_images(bucket, "a/")
@@ -286,8 +294,8 @@ def test_an_input_is_read_and_nothing_else(obs: ObsCloud, prepared: tuple[str, C
     assert tried(attempts) == {
         *((it, INSIDE, "allowed") for it in ("list", "read")),
         *((it, INSIDE, "refused") for it in ("write", "overwrite", "delete")),
-        *((it, BESIDE, "refused") for it in ("list", "read")),
-        *((it, OUTSIDE, "refused") for it in ("list", "read")),
+        *((it, BESIDE, "refused") for it in ("list", "read", "write", "delete")),
+        *((it, OUTSIDE, "refused") for it in ("list", "read", "write", "delete")),
         ("list", WRONG_SECRET, "refused"),
     }
     assert all(it.holds for it in attempts)

@@ -37,10 +37,8 @@ INPUT: set[Tried] = {
     ("delete", INSIDE, "refused"),
 }
 LIGHTLY: set[Tried] = {(it, INSIDE, "allowed") for it in ("list", "read", "write", "overwrite", "delete")}
-INPUT_ELSEWHERE: set[Tried] = {(it, ELSEWHERE, "refused") for it in ("list", "read")}
-LIGHTLY_ELSEWHERE: set[Tried] = {(it, ELSEWHERE, "refused") for it in ("list", "read", "write", "delete")}
-INPUT_BESIDE: set[Tried] = INPUT_ELSEWHERE | {(it, BESIDE, "refused") for it in ("list", "read")}
-LIGHTLY_BESIDE: set[Tried] = LIGHTLY_ELSEWHERE | {(it, BESIDE, "refused") for it in ("list", "read", "write", "delete")}
+OTHERS: set[Tried] = {(it, ELSEWHERE, "refused") for it in ("list", "read", "write", "delete")}
+OUTSIDE: set[Tried] = OTHERS | {(it, BESIDE, "refused") for it in ("list", "read", "write", "delete")}
 ROLE: set[Tried] = {(ASSUME, WRONG_EXTERNAL_ID, "refused"), (ASSUME, NO_EXTERNAL_ID, "refused")}
 
 
@@ -146,8 +144,8 @@ def test_roles_of_least_privilege_hold(
     }
     dataset = register(lightly, bucket, access)
     assert lightly.verify(dataset).missing == ()
-    assert tried(server, dataset, "INPUT") == INPUT | INPUT_BESIDE | ROLE
-    assert tried(server, dataset, "LIGHTLY") == LIGHTLY | LIGHTLY_BESIDE | ROLE
+    assert tried(server, dataset, "INPUT") == INPUT | OUTSIDE | ROLE
+    assert tried(server, dataset, "LIGHTLY") == LIGHTLY | OUTSIDE | ROLE
     assert all(it.holds for it in server.proof(dataset))
     assert keys(aws, bucket) == ["raw/a.jpg"]
     assert EXTERNAL_ID not in repr(server.proof(dataset))
@@ -159,8 +157,8 @@ def test_access_keys_of_least_privilege_hold(
     access = {"INPUT": make_key(aws, bucket, {"raw/": READ}), "LIGHTLY": make_key(aws, bucket, {"lightly/": WRITE})}
     dataset = register(lightly, bucket, access)
     assert lightly.verify(dataset).missing == ()
-    assert tried(server, dataset, "INPUT") == INPUT | INPUT_BESIDE
-    assert tried(server, dataset, "LIGHTLY") == LIGHTLY | LIGHTLY_BESIDE
+    assert tried(server, dataset, "INPUT") == INPUT | OUTSIDE
+    assert tried(server, dataset, "LIGHTLY") == LIGHTLY | OUTSIDE
     assert keys(aws, bucket) == ["raw/a.jpg"]
 
 
@@ -174,7 +172,7 @@ def test_one_credential_for_both_holds_and_beside_is_beside_both(
     dataset = register(lightly, bucket, {"INPUT": shared, "LIGHTLY": shared}, INPUT=input_, LIGHTLY=output)
     assert lightly.verify(dataset).missing == ()
     assert all(it.holds for it in server.proof(dataset)), server.proof(dataset)
-    assert tried(server, dataset, "LIGHTLY") == LIGHTLY | LIGHTLY_BESIDE | ROLE
+    assert tried(server, dataset, "LIGHTLY") == LIGHTLY | OUTSIDE | ROLE
 
 
 def test_one_credential_for_several_datasets_holds(
@@ -193,7 +191,7 @@ def test_one_datasource_for_both_purposes_may_write(
 ) -> None:
     dataset = register(lightly, bucket, {"INPUT_OUTPUT": make_role(aws, bucket, {"raw/": WRITE})})
     assert lightly.verify(dataset).missing == ()
-    assert tried(server, dataset, "INPUT_OUTPUT") == LIGHTLY | LIGHTLY_BESIDE | ROLE
+    assert tried(server, dataset, "INPUT_OUTPUT") == LIGHTLY | OUTSIDE | ROLE
 
 
 def test_a_whole_bucket_has_nothing_beside(
@@ -202,7 +200,7 @@ def test_a_whole_bucket_has_nothing_beside(
     access = {"INPUT": make_role(aws, bucket, {"": READ})}
     dataset = register(lightly, bucket, access, INPUT="")
     assert lightly.verify(dataset).missing == ("write", "overwrite")
-    assert tried(server, dataset, "INPUT") == INPUT | INPUT_ELSEWHERE | ROLE
+    assert tried(server, dataset, "INPUT") == INPUT | OTHERS | ROLE
 
 
 def test_an_empty_directory_can_be_read(
@@ -213,7 +211,7 @@ def test_an_empty_directory_can_be_read(
         access = {"INPUT": make_role(aws, bucket, {prefix: READ})}
         dataset = register(lightly, bucket, access, INPUT=prefix)
         assert lightly.verify(dataset).can_read
-        assert tried(server, dataset, "INPUT") == INPUT | INPUT_BESIDE | ROLE
+        assert tried(server, dataset, "INPUT") == INPUT | OUTSIDE | ROLE
 
 
 def test_too_much_for_the_input_is_found_out_and_destroys_nothing(

@@ -257,6 +257,16 @@ def test_two_containers_of_one_account_are_fine() -> None:
             "lightly.azure: account 'acmedata' is made in another way by street-scenes.input.azure",
         ),
         (
+            {"create": "account", "account": "acmedata", "resource_group": "acme-rg", "tags": {"team": "vision"}},
+            {"create": "account", "account": "acmedata", "resource_group": "acme-rg"},
+            "lightly.azure: account 'acmedata' is made in another way by street-scenes.input.azure",
+        ),
+        (
+            {"create": True, "resource_group": "acme-rg", "tags": {"team": "vision"}},
+            {"create": True, "resource_group": "acme-rg", "tags": {"team": "ops"}},
+            "lightly.azure.tags: resource group 'acme-rg' is made with other tags by street-scenes.input.azure",
+        ),
+        (
             {"create": "account", "account": "acmedata", "resource_group": "acme-rg"},
             {"create": "container", "account": "acmedata", "resource_group": "other-rg"},
             "lightly.azure.resource_group: account 'acmedata' is in another one in street-scenes.input.azure",

@@ -164,6 +164,11 @@ def test_what_a_datasource_is_to_the_others() -> None:
         ),
         ("input.gcs.access", {"credentials": CANARY}, "input.gcs.access.credentials: no JSON object; give the key's"),
         ("input.gcs.access", {"credentials": [CANARY]}, "input.gcs.access.credentials: write text"),
+        (
+            "input.gcs.access",
+            {"credentials": json.loads(CREDENTIALS)},
+            "input.gcs.access.credentials: this is a mapping; give the key's JSON document as text, and as a secret",
+        ),
         ("input.gcs.access", {"credential": CREDENTIALS}, "input.gcs.access.credential: unknown key; did you mean"),
         # of a bucket that is yours
         ("input.gcs.location", "EU", "input.gcs: location is for buckets that are made here; yours is not changed"),
@@ -247,6 +252,7 @@ MADE: dict[str, Any] = {"bucket": "acme-raw", "create": True, "location": "EU"}
             "second.input.gcs: bucket 'acme-raw' is made in another way by first.input.gcs",
         ),
         (MADE, MADE | {"versioning": True}, "second.input.gcs: bucket 'acme-raw' is made in another way by"),
+        (MADE, MADE | {"labels": {"team": "a"}}, "second.input.gcs: bucket 'acme-raw' is made in another way by"),
         (
             {"bucket": "acme-raw"},
             {"bucket": "acme-raw", "project": "acme-other"},
@@ -263,7 +269,6 @@ def test_datasources_that_disagree_are_refused(first: dict[str, Any], second: di
     [
         (MADE, MADE),
         (MADE, {"bucket": "acme-raw"}),
-        (MADE, MADE | {"labels": {"team": "vision"}}),
         ({"bucket": "one", "access": {"share": "team"}}, {"bucket": "two", "access": {"share": "team"}}),
         (
             {"bucket": "one", "access": {"share": "team", "service_account": OWN}},
@@ -274,3 +279,22 @@ def test_datasources_that_disagree_are_refused(first: dict[str, Any], second: di
 )
 def test_datasources_that_agree_are_accepted(first: dict[str, Any], second: dict[str, Any]) -> None:
     assert set(parse(datasources(first, second))) == {"first", "second"}
+
+
+@pytest.mark.parametrize(("share", "fits"), [(None, False), ("acme", True)])
+def test_an_account_of_ones_own_has_room_for_ten_keys(share: str | None, fits: bool) -> None:
+    access: dict[str, Any] = {"service_account": "lightly@acme-vision-prod.iam.gserviceaccount.com"}
+    access |= {"share": share} if share else {}
+    given = {"bucket": "acme-raw", "project": "acme-vision-prod", "access": access}
+    datasets = {
+        f"scenes-{it}": {
+            "input": {"gcs": {**given, "prefix": f"raw-{it}/"}},
+            "lightly": {"gcs": {**given, "prefix": f"made-{it}/"}},
+        }
+        for it in range(6)
+    }
+    if fits:
+        assert len(spec.parse(datasets)) == 6
+        return
+    with pytest.raises(spec.SpecError, match=r"scenes-5.input.gcs.access: .* more than the 10 keys"):
+        spec.parse(datasets)

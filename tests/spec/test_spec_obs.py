@@ -56,8 +56,9 @@ def refused(**more: Any) -> str:
 
 def test_a_brought_and_a_made_bucket() -> None:
     source, target = parse()
-    assert (source.place, source.creates, source.made_in, source.user) == ("obs://acme-raw", False, "eu-de", None)
-    assert (target.place, target.creates, target.made_in, target.user) == ("obs://acme-lightly", True, "eu-de", USER)
+    assert (source.place, target.place) == ("obs://otc.t-systems.com/acme-raw", "obs://otc.t-systems.com/acme-lightly")
+    assert (source.creates, source.region, source.user) == (False, "eu-de", None)
+    assert (target.creates, target.region, target.user) == (True, "eu-de", USER)
     assert source.addressing == "path"
     assert source.secret_access_key.get_secret_value() == SECRET
     assert "canary" not in repr(source)
@@ -71,9 +72,33 @@ def test_a_generated_name_is_nobody_elses_place() -> None:
 def test_endpoint_and_region_may_be_the_stacks() -> None:
     without = {name: it for name, it in MADE.items() if name != "endpoint"}
     _, target = parse(lightly=without, defaults={"obs_endpoint": "https://storage.example", "obs_region": "acme-1"})
-    assert (target.endpoint, target.made_in) == ("https://storage.example", "acme-1")
-    _, own = parse(lightly=MADE | {"region": "eu-nl"}, defaults={"obs_region": "acme-1"})
-    assert own.made_in == "eu-nl"
+    assert (target.endpoint, target.region) == ("https://storage.example", "acme-1")
+
+
+ANYWHERE = "https://storage.example"
+
+
+@pytest.mark.parametrize(
+    ("own", "endpoint", "region"),
+    [
+        ("acme-2", ANYWHERE, "acme-2"),
+        ("eu-de", ENDPOINT, "eu-de"),
+        (None, ENDPOINT, "eu-de"),
+        (None, ANYWHERE, "acme-1"),
+    ],
+)
+def test_the_datasources_own_region_goes_before_the_endpoints_and_that_before_the_stacks(
+    own: str | None, endpoint: str, region: str
+) -> None:
+    more = {"endpoint": endpoint, "region": own}
+    source, target = parse(BROUGHT | more, MADE | more, defaults={"obs_region": "acme-1"})
+    assert (source.region, target.region) == (region, region)
+
+
+def test_a_region_of_the_stack_that_is_none_is_told_where_it_counts() -> None:
+    parse(defaults={"obs_region": "eu de"})
+    with pytest.raises(spec.SpecError, match=r"street-scenes.input.obs.region: 'eu de' is no region"):
+        parse(BROUGHT | {"endpoint": ANYWHERE}, defaults={"obs_region": "eu de"})
 
 
 @pytest.mark.parametrize(
@@ -90,6 +115,8 @@ def test_endpoint_and_region_may_be_the_stacks() -> None:
         ({"create": True, "user": USER, "endpoint": "https://obs.example"}, "region is missing: the endpoint does not"),
         ({"create": "yes"}, "create: 'yes': write true or false"),
         ({"region": "eu de"}, "region: 'eu de' is no region"),
+        ({"region": "eu-nl"}, "region: 'eu-nl', but the endpoint is that of 'eu-de': remove the region, or change"),
+        ({"region": "eu-nl", "endpoint": "obs.example"}, "endpoint: 'obs.example' must start with"),
         ({"addressing": "host"}, "addressing: 'host': use 'path' or 'virtual'"),
         ({"bucket": "a.b.c", "addressing": "virtual"}, "addressing: 'virtual' puts 'a.b.c' in front of the host"),
         ({"access_key_id": None}, "access_key_id is missing: give the id of the key"),
@@ -148,7 +175,11 @@ def test_several_datasets_may_use_one_made_bucket_and_one_key() -> None:
         ),
         ({"user": "arn:aws:iam::abc:user/def"}, {}, "the key 'AKOBS' is another user's in"),
         ({"endpoint": "https://obs.eu-nl.otc.t-systems.com"}, {}, "reaches the bucket 'acme-raw' by another one"),
-        ({}, {"region": "eu-nl"}, "bucket 'acme-lightly' is made in another way by street-scenes.lightly.obs"),
+        (
+            {},
+            {"endpoint": "https://storage.example", "region": "acme-1"},
+            "night.lightly.obs.bucket: street-scenes.lightly.obs makes a bucket 'acme-lightly' too, on another cloud",
+        ),
         ({}, {"addressing": "virtual"}, "bucket 'acme-lightly' is made in another way by street-scenes.lightly.obs"),
         (
             {},
@@ -162,6 +193,28 @@ def test_datasets_must_agree(source: dict[str, Any], target: dict[str, Any], sai
         parse(others=other(NIGHT | source, NIGHT_LIGHTLY | target))
     assert said in str(error.value)
     assert "canary" not in str(error.value)
+
+
+def test_what_is_made_is_made_in_one_region() -> None:
+    there = MADE | {"endpoint": ANYWHERE, "region": "acme-1"}
+    with pytest.raises(spec.SpecError, match="bucket 'acme-lightly' is made in another way by street-scenes"):
+        parse(lightly=there, others=other(NIGHT, there | {"prefix": "night-lightly/", "region": "acme-2"}))
+
+
+def test_another_cloud_may_have_buckets_keys_and_users_of_the_same_name() -> None:
+    there = {"endpoint": ANYWHERE, "secret_access_key": "canary-other", "user": "arn:aws:iam::abc:user/def"}
+    # The same directories, too.
+    parse(BROUGHT | {"user": USER}, others=other(BROUGHT | there, MADE | there | {"create": False}))
+    source, target = parse(BROUGHT, MADE | there | {"bucket": "acme-raw", "prefix": "raw/", "create": False})
+    assert source.place != target.place
+
+
+@pytest.mark.parametrize("endpoint", ["http://storage.example", "https://STORAGE.example:443"])
+def test_another_spelling_of_the_host_is_no_other_cloud(endpoint: str) -> None:
+    here, alike = {"endpoint": ANYWHERE, "region": "acme-1"}, {"endpoint": endpoint, "region": "acme-1"}
+    parse(BROUGHT | here, MADE | here, others=other(NIGHT | alike, NIGHT_LIGHTLY | alike))
+    with pytest.raises(spec.SpecError, match="what Lightly writes would come in as Input"):
+        parse(BROUGHT | here, MADE | alike | {"bucket": "acme-raw", "prefix": "raw/b/"})
 
 
 def test_lightlys_directory_must_lie_beside_the_input() -> None:

@@ -183,8 +183,8 @@ def test_a_bucket_that_one_dataset_makes_may_be_used_by_another() -> None:
         ("input", {}, "street-scenes.input: no cloud: say where the data is with one of s3, azure, gcs, obs, such"),
         ("input", None, "street-scenes.input: no cloud: say where the data is"),
         ("input", "s3://acme-raw/", "street-scenes.input: 's3://acme-raw/': write a mapping"),
-        ("input.gcs", {}, "street-scenes.input: two clouds (s3, gcs): a datasource is in one; keep one"),
-        ("input", {"azure": {}, "obs": {}}, "street-scenes.input: two clouds (azure, obs)"),
+        ("input.gcs", {}, "street-scenes.input: 2 clouds (s3, gcs): a datasource is in one; keep one"),
+        ("input", {"azure": {}, "obs": {}}, "street-scenes.input: 2 clouds (azure, obs)"),
         ("input", {"gcs": None}, "street-scenes.input: gcs: empty; say where the data is, such as 'gcs: {prefix: …}'"),
         # names, types and ids
         ("name", "a", "street-scenes.name: dataset name 'a': use at least 3 characters"),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
@@ -169,6 +171,14 @@ def test_the_epoch_is_as_long_as_the_yaml_says() -> None:
     }
     assert expiries["/blob/acmedata/raw"] == f"{epochs.expiry(epochs.today(), days=30):%Y-%m-%dT%H:%M:%SZ}"
     assert expiries["/blob/acmedata/lightly"] == f"{epochs.expiry(epochs.today(), days=90):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def test_all_datasources_of_a_run_are_of_one_epoch_also_over_midnight(monkeypatch: pytest.MonkeyPatch) -> None:
+    last = datetime(2026, 12, 2, 23, 59, 59, tzinfo=UTC)  # of epoch 230 of 90 days
+    moments = itertools.chain([last], itertools.repeat(last + timedelta(seconds=1)))
+    monkeypatch.setattr(epochs, "now", lambda: next(moments))
+    recording = up(YOURS, YOURS | {"container": "lightly"})
+    assert [args["keyToSign"] for token, args in recording.calls if token == SIGN] == ["key1", "key1"]
 
 
 def test_directories_of_one_container_that_is_made_each_have_a_sas_of_their_own(

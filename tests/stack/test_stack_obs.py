@@ -50,7 +50,7 @@ def test_a_brought_input_and_a_made_lightly_bucket() -> None:
     )
     assert {name: bucket.inputs[name] for name in ("endpoint", "region", "bucket", "addressing")} == {
         "endpoint": ENDPOINT,
-        "region": "eu-nl",
+        "region": "eu-de",
         "bucket": "acme-lightly",
         "addressing": "path",
     }
@@ -59,7 +59,7 @@ def test_a_brought_input_and_a_made_lightly_bucket() -> None:
         bucket="acme-lightly",
         prefix="lightly/",
         user=USER,
-        sid="LightlyStreetScenesLightly",
+        sid=policy.sid_of("lightly-street-scenes-lightly"),
     )
     told = {it.inputs["purpose"]: it.inputs for it in recording.of("lightly:Datasource")}
     assert told["INPUT"]["full_path"] == "obs://acme-raw/raw/"
@@ -93,6 +93,14 @@ def test_a_bucket_of_several_datasources_is_made_once_and_each_user_gets_its_own
     assert users["lightly-night-lightly"] == [OTHER]
     sids = [statement["Sid"] for it in grants.values() for statement in it]
     assert len(set(sids)) == len(sids)
+
+
+def test_a_bucket_of_the_same_name_on_another_cloud_is_another() -> None:
+    there = BROUGHT | {"bucket": "acme-lightly", "prefix": "raw/", "endpoint": "https://storage.example"}
+    recording = deployed(source=there | {"access_key_id": "AKTHERE"})
+    # It is yours, and nothing is written on it.
+    assert [it.name for it in obs(recording, "Grant")] == ["lightly-street-scenes-lightly"]
+    assert [it.inputs["endpoint"] for it in obs(recording, "Bucket")] == [ENDPOINT]
 
 
 def test_generated_names_are_the_datasources_own() -> None:

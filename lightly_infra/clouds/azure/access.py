@@ -19,7 +19,7 @@ from lightly_infra.component import remedy_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
+    from datetime import date, datetime
 
     from lightly_infra.permissions import Purpose
 
@@ -92,17 +92,27 @@ class ServiceSas(Access):
     one is signed here: Azure is asked for the account's keys, and they go nowhere else.
     """
 
-    def __init__(self, *, rotate_every_days: int = ROTATE_EVERY_DAYS, directory_sas: bool = False) -> None:
+    def __init__(
+        self, *, rotate_every_days: int = ROTATE_EVERY_DAYS, directory_sas: bool = False, on: date | None = None
+    ) -> None:
+        """Says how it is signed; nothing is asked yet.
+
+        Args:
+            rotate_every_days: how long an epoch is, at least 1.
+            directory_sas: whether it opens the prefix alone, on an account with hierarchical namespace.
+            on: the day that decides the epoch, in UTC. Default: today. A program with several datasources gives all
+                of them one day, lest it runs over midnight into the next epoch.
+        """
         if rotate_every_days < 1:
             raise ValueError(f"rotate_every_days: {rotate_every_days}: write 1 or more")
-        self._days = rotate_every_days
+        self._days, self._on = rotate_every_days, on
         self.directory_sas = directory_sas
 
     def sign(self, name: str, purpose: Purpose, place: Place, parent: pulumi.Resource) -> Signed:
         """Signs a SAS, or has Azure sign it; in a preview of what is not there yet it is unknown."""
         if place.resource_group is None:
             raise ValueError(f"{name}: resource_group is missing: name the one that the account is in, to have a SAS")
-        on = epochs.today()
+        on = self._on or epochs.today()
         # Without a start Azure would write the present moment into the token, another one in every run.
         start, expires = epochs.start(on, days=self._days), epochs.expiry(on, days=self._days)
         key = "key1" if epochs.epoch(on, days=self._days) % 2 == 0 else "key2"

@@ -55,8 +55,9 @@ FAILURES: Final[Mapping[str, str]] = {
     ),
     r"AuthorizationFailed|LinkedAuthorizationFailed": (
         "whoever runs Pulumi may not do this: have the role 'Storage Account Contributor' on the resource group (to "
-        "sign a SAS: Microsoft.Storage/storageAccounts/listServiceSas/action, and for a directory listKeys/action), or "
-        "'Contributor' on the subscription to have resource groups made; a new role takes some minutes"
+        "sign a SAS: Microsoft.Storage/storageAccounts/listServiceSas/action; for a directory's, and to put the empty "
+        "blob under the prefix of a container that is made, listKeys/action), or 'Contributor' on the subscription to "
+        "have resource groups made; a new role takes some minutes"
     ),
     r"MissingSubscriptionRegistration|SubscriptionNotRegistered": (
         "the subscription has not used storage yet: run `az provider register --namespace Microsoft.Storage --wait` "

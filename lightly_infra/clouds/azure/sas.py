@@ -135,7 +135,12 @@ def _fields(token: str) -> dict[str, str]:
             "this looks like an account key, which opens everything in the account and is never given to Lightly; give "
             "a SAS, which begins with '?' and holds 'sig='"
         )
-    said = {name: values[-1] for name, values in parse_qs(text).items()}
+    if not text.isascii() or not text.isprintable() or text[:1] in {"'", '"'}:
+        raise ValueError("it holds quotes around it, control characters or others that no SAS has; copy it anew")
+    given = parse_qs(text)
+    if twice := sorted(name for name, values in given.items() if len(values) > 1 and name.isalpha()):
+        raise ValueError(f"it says {', '.join(twice)} twice; copy it anew")
+    said = {name: values[0] for name, values in given.items()}
     if "sig" not in said:
         known = said.keys() & {"sp", "se", "sv", "sr"}
         raise ValueError(

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from lightly_infra.clouds.gcp.access import Access
     from lightly_infra.permissions import Purpose
 
+GRANT_SETTLES = 600.0
+"""Seconds that a grant may take: "typically 2 minutes, potentially 7 minutes or longer" (IAM, "Access change
+propagation")."""
+
 _MAX_ROLE_TITLE = 100  # bytes ("Quotas and limits" of IAM)
 
 
@@ -42,7 +46,7 @@ class GCSDatasourceArgs(TypedDict):
 
     bucket_wide_listing: NotRequired[bool]
     """Let Lightly list the names of all objects in the bucket, as in Lightly's own docs. Default: no, those under the
-    prefix only."""
+    prefix only; who lists without a prefix is refused then, also when a client looks for objects that are not there."""
 
 
 class GCSDatasource(CloudDatasource):
@@ -53,8 +57,6 @@ class GCSDatasource(CloudDatasource):
     """
 
     failures = FAILURES
-    # "Typically 2 minutes, potentially 7 minutes or longer" (IAM, "Access change propagation").
-    settles = 600.0
 
     def __init__(self, name: str, args: GCSDatasourceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("gcp:GCSDatasource", name, opts)
@@ -77,6 +79,7 @@ class GCSDatasource(CloudDatasource):
             )
         )
         if access.member is not None:
+            self.settles = GRANT_SETTLES
             gcp.storage.BucketIAMMember(
                 name,
                 bucket=bucket_name,

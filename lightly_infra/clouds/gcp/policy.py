@@ -26,6 +26,9 @@ PERMISSIONS: Final[Mapping[Operation, tuple[str, ...]]] = {
     Operation.DELETE: ("storage.objects.delete",),
 }
 
+MAX_KEYS: Final = 10
+"""Keys that a service account may have ("Quotas and limits" of IAM)."""
+
 KMS_ROLE: Final = "roles/cloudkms.cryptoKeyEncrypterDecrypter"
 """What the project's GCS service agent needs on a key ("Customer-managed encryption keys" of GCS's docs)."""
 

@@ -80,7 +80,8 @@ class Bucket(Component):
             project=args.get("project"),
             uniform_bucket_level_access=True,
             public_access_prevention="enforced",
-            versioning={"enabled": True} if args.get("versioning") else None,
+            # Always said: the provider takes a block that is left out for "as it is", and would never turn it off.
+            versioning={"enabled": args.get("versioning", False)},
             encryption={"default_kms_key_name": kms_key} if kms_key is not None else None,
             lifecycle_rules=[
                 {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,6 +13,7 @@ from lightly_infra.clouds.obs.errors import (
     BucketNotEmpty,
     BucketTaken,
     CallFailed,
+    ObsError,
     PolicyTooLong,
     StatementTaken,
     told,
@@ -56,26 +58,27 @@ class Obs:
     # -- buckets
 
     def make_bucket(self, bucket: str, rules: Sequence[dict[str, Any]]) -> None:
-        """Makes the bucket with these lifecycle rules; takes one that is there already if it is ours and empty.
+        """Makes the bucket with these lifecycle rules; takes one that is there already if we may have left it behind.
 
-        So a deployment that ended between making a bucket and noting it down goes on where it was.
+        So a deployment that ended between making a bucket and noting it down goes on where it was. A bucket that this
+        call has made is deleted again when its lifecycle is refused.
 
         Raises:
-            BucketTaken: the name is somebody else's, or that of a bucket of ours with something in it.
+            BucketTaken: the name is somebody else's, or that of a bucket of ours that something is in or set on.
         """
-        if not self._is_ours(bucket):
-            self._create(bucket)
-        if self._holds_something(bucket):
-            raise BucketTaken(
-                f"there is an OBS bucket {bucket!r} of yours already, and it is not empty: leave 'create' out to use "
-                "it as it is, or choose another name"
-            )
-        if (region := self._region(bucket)) not in {"", self._server.region}:
-            raise BucketTaken(
-                f"there is an OBS bucket {bucket!r} of yours already, in region {region!r} and not "
-                f"{self._server.region!r}: delete it, or choose another name"
-            )
-        self.put_lifecycle(bucket, rules)
+        known = self._is_ours(bucket)
+        created = not known and self._create(bucket)
+        # Where the bucket may have been there before, "created" proves nothing: see `_create`.
+        made = created and known is False
+        if not made:
+            self._check_left_behind(bucket, rules)
+        try:
+            self.put_lifecycle(bucket, rules)
+        except CallFailed:
+            if made:
+                with suppress(ObsError):  # the first error is the one to tell
+                    self.delete_bucket(bucket)
+            raise
 
     def put_lifecycle(self, bucket: str, rules: Sequence[dict[str, Any]]) -> None:
         """Sets the lifecycle of a bucket that was made here: the whole document."""
@@ -187,17 +190,36 @@ class Obs:
     def _told(self, what: str, bucket: str) -> AbstractContextManager[None]:
         return told(what, bucket, self._secrets)
 
-    def _is_ours(self, bucket: str) -> bool:
-        """Whether it is one of the account's buckets already; no where the user may not list them."""
+    def _is_ours(self, bucket: str) -> bool | None:
+        """Whether it is one of the account's buckets already; None where the user may not list them."""
         try:
             with self._told("look for the bucket among yours", bucket):
                 return bucket in {it["Name"] for it in self._client.list_buckets()["Buckets"]}
         except CallFailed as failed:
-            if failed.code == "AccessDenied":  # creating it will tell whose it is
-                return False
+            if failed.code == "AccessDenied":
+                return None
             raise
 
-    def _create(self, bucket: str) -> None:
+    def _check_left_behind(self, bucket: str, rules: Sequence[dict[str, Any]]) -> None:
+        """Refuses a bucket that cannot be one which an earlier deployment has just made."""
+        already = f"there is an OBS bucket {bucket!r} of yours already"
+        remedy = "leave 'create' out to use it as it is, or choose another name"
+        if self._holds_something(bucket):
+            raise BucketTaken(f"{already}, and it is not empty: {remedy}")
+        if (region := self._region(bucket)) not in {"", self._server.region}:
+            raise BucketTaken(
+                f"{already}, in region {region!r} and not {self._server.region!r}: delete it, or choose another name"
+            )
+        if (lifecycle := self.lifecycle(bucket)) and not policy.same(lifecycle, rules):
+            raise BucketTaken(f"{already}, with a lifecycle of its own: {remedy}")
+        if self._policy(bucket)["Statement"]:
+            raise BucketTaken(f"{already}, with a policy of its own: {remedy}")
+
+    def _create(self, bucket: str) -> bool:
+        """Makes the bucket; False where the answer is that it is ours already.
+
+        OBS says so in another region only: a bucket of ours in the same one counts as created once more.
+        """
         place: Any = {"LocationConstraint": self._server.region}  # any cloud's regions, where boto3 knows AWS's
         # The one region whose name S3's protocol does not take, in case a vendor has it.
         more: Any = {} if self._server.region == "us-east-1" else {"CreateBucketConfiguration": place}
@@ -212,6 +234,8 @@ class Obs:
                 ) from None
             if failed.code != "BucketAlreadyOwnedByYou":
                 raise
+            return False
+        return True
 
     def _holds_something(self, bucket: str) -> bool:
         with self._told("look into the bucket", bucket):

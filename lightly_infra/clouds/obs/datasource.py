@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypedDict
+from urllib.parse import urlsplit
 
 import pulumi
 
@@ -59,6 +60,13 @@ class OBSDatasource(CloudDatasource):
                 policy.check_bucket(bucket)
             bucket_name = pulumi.Output.from_input(bucket).apply(policy.check_bucket)
         policy.check_endpoint(args["endpoint"], bucket=bucket if isinstance(bucket, str) else None)
+
+        if urlsplit(args["endpoint"]).scheme == "http":
+            pulumi.log.warn(
+                f"{name}: endpoint: data and signatures travel in clear to {args['endpoint']!r}: write https:// if "
+                "the cloud answers there",
+                resource=self,
+            )
 
         self.granted = bucket_name.apply(
             lambda it: policy.to_json(

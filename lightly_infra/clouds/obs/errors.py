@@ -51,7 +51,7 @@ class PackageMissing(ObsError):
 
 
 class BucketTaken(ObsError):
-    """The name belongs to somebody else's bucket, or to one of ours with something in it."""
+    """The name belongs to somebody else's bucket, or to one of ours that is in use."""
 
 
 class BucketNotEmpty(ObsError):

@@ -6,6 +6,7 @@ is granted follows from `lightly_infra.permissions`; this module only spells it 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -43,7 +44,8 @@ _KEY_ID: Final = re.compile(r"[0-9A-Za-z_.-]+")
 _USER: Final = re.compile(r"arn:aws:iam::([0-9A-Za-z]+):user/([0-9A-Za-z_.@-]+)")
 _NATIVE_USER: Final = re.compile(r"domain/([0-9A-Za-z]+):user/([0-9A-Za-z_.@-]+)")
 # Endpoints of the two clouds that name them by region; something before `obs` is a bucket.
-_REGIONAL: Final = re.compile(r"(.+\.)?obs\.([a-z0-9-]+)\.(?:myhuaweicloud\.(?:com|eu|cn)|otc\.t-systems\.com)")
+_REGIONAL: Final = re.compile(r"(.+\.)?obs\.([a-z0-9-]+)\.(myhuaweicloud\.(?:com|eu|cn)|otc\.t-systems\.com)")
+_USUAL_PORTS: Final = {"http": 80, "https": 443}
 
 
 def grant(*, purpose: Purpose, bucket: str, prefix: str, user: str | None, sid: str) -> list[Statement]:
@@ -83,8 +85,12 @@ def grant(*, purpose: Purpose, bucket: str, prefix: str, user: str | None, sid: 
 
 
 def sid_of(name: str) -> str:
-    """A statement's id from a resource's name: `lightly-street-scenes-input` gives `LightlyStreetScenesInput`."""
-    return "".join(part[:1].upper() + part[1:] for part in re.findall(r"[0-9A-Za-z]+", name))
+    """A statement's id from a resource's name: `raw-input` gives `RawInputa0200aa6`, letters and digits only.
+
+    The digits at its end are the name's own: without them, `cam-1-1` and `cam-11` would share an id.
+    """
+    words = "".join(part[:1].upper() + part[1:] for part in re.findall(r"[0-9A-Za-z]+", name))
+    return f"{words}{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def document(statements: Iterable[Statement]) -> dict[str, Any]:
@@ -201,8 +207,27 @@ def check_endpoint(value: str, *, bucket: str | None = None) -> str:
 
 def region_of(endpoint: str) -> str | None:
     """The region that an endpoint names, such as `eu-de` in `https://obs.eu-de.otc.t-systems.com`; None if none."""
-    found = _REGIONAL.fullmatch(urlsplit(endpoint).hostname or "")
+    found = _REGIONAL.fullmatch(_hostname(endpoint))
     return found[2] if found else None
+
+
+def host_of(endpoint: str) -> str:
+    """The host of a checked endpoint, and its port if it is an unusual one: the same for all spellings."""
+    parts, host = urlsplit(endpoint), _hostname(endpoint)
+    return host if parts.port in {None, _USUAL_PORTS.get(parts.scheme)} else f"{host}:{parts.port}"
+
+
+def cloud_of(endpoint: str) -> str:
+    """Within what names of buckets and keys are unique: the cloud that an endpoint names by region, or else its host.
+
+    So `https://obs.eu-de.otc.t-systems.com` gives `otc.t-systems.com`, whatever its region.
+    """
+    found = _REGIONAL.fullmatch(_hostname(endpoint))
+    return found[3] if found else host_of(endpoint)
+
+
+def _hostname(endpoint: str) -> str:
+    return (urlsplit(endpoint).hostname or "").rstrip(".")
 
 
 def _plain(part: object) -> object:

@@ -36,7 +36,7 @@ _MAIN: Final = Path("node_modules", "azurite", "dist", "src", "blob", "main.js")
 _SHIM: Final = Path(__file__).with_name("azurite.js")
 _INSTALLING: Final = 600.0  # seconds; it takes a quarter of a minute where npm is near
 _READY: Final = 30.0  # seconds; it takes half a second, and two the first time
-_SAID: Final = 500  # characters of npm's own words in an error
+_SAID: Final = 200  # characters of npm's own words in an error
 
 # All that the process sees of our environment.
 _INHERITED: Final = ("PATH", "SYSTEMROOT", "LD_LIBRARY_PATH", "LANG")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Self
 
+from lightly_infra.clouds.azure import policy
 from lightly_infra.permissions import Purpose
 from lightly_infra.sandbox.azure import blobs, probe
 from lightly_infra.sandbox.azure.arm import Arm
@@ -107,6 +108,8 @@ class AzureCloud(EmulatedCloud):
     def put_images(self, place: str, prefix: str) -> None:
         """Makes `ACCOUNT/CONTAINER` where it is missing, and puts images into it."""
         account, _, container = place.partition("/")
+        policy.check_account(account)
+        policy.check_container(container)
         if account not in self._arm.accounts:
             with self._server.lock:
                 self._arm.have_group(_GROUP, _LOCATION)
@@ -129,6 +132,12 @@ class AzureCloud(EmulatedCloud):
         """A SAS with its leading `?`, as the account's owner would sign one."""
         signing = self._arm.signing_key(account, key)
         return blobs.mint_sas(account, container, signing, permissions=permissions, expires=expires)
+
+    def account_keys(self) -> frozenset[str]:
+        """Both keys of every storage account, as their owners know them."""
+        with self._server.lock:
+            arm = self._arm
+            return frozenset(arm.signing_key(name, key) for name in arm.accounts for key in ("key1", "key2"))
 
     def regenerate_key(self, account: str, key: str) -> None:
         """Does so as the account's owner: what was signed with `key1` or `key2` is void."""

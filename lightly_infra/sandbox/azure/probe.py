@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 EXPIRED: Final = "with an expired SAS"
 WIDENED: Final = "with a widened SAS"
+USE: Final = "use"
+FOR_EVER: Final = "for ever"
+WITHOUT_TLS: Final = "without TLS"
 
 NO_DIRECTORY_SAS: Final = (
     "a directory SAS is not emulated: Azurite refuses every one (sr=d); leave directory_sas out here, with "
@@ -116,7 +119,17 @@ def probe(datasource: Mapping[str, str], others: Collection[Mapping[str, str]], 
     for target, given in ((EXPIRED, _expired(arm, account, container, sas)), (WIDENED, _widened(sas))):
         with AzureStore(arm, account, container, given) as store:
             attempts += try_elsewhere(purpose, store, target)
-    return attempts
+    return attempts + _limits(purpose, sas)
+
+
+def _limits(purpose: Purpose, sas: str) -> list[Attempt]:
+    """Whether the SAS itself ends, and is for https alone; that it has not ended yet is proved by its use.
+
+    Both are read off it: nobody waits for its end, and Azurite has TLS only.
+    """
+    said = _fields(sas)
+    held = {FOR_EVER: "se" in said, WITHOUT_TLS: said.get("spr") == "https"}
+    return [Attempt(purpose, USE, it, "refused", "refused" if holds else "allowed") for it, holds in held.items()]
 
 
 def _cannot_try(account: str, sas: str, arm: Arm) -> str:

@@ -112,6 +112,7 @@ class GcpCloud(EmulatedCloud):
 
     def put_images(self, place: str, prefix: str) -> None:
         """Makes the bucket `place` where it is missing, with images under the prefix."""
+        policy.check_bucket(place)
         self._make_bucket(place, PROJECT)
         self._put(place, paths.normalise_prefix(prefix))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 from urllib.parse import quote
 
@@ -15,7 +16,7 @@ from lightly_infra.sandbox.resource_type import Input, Naming, ResourceError, Sh
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from lightly_infra.sandbox.resource_type import Properties, Refusal
+    from lightly_infra.sandbox.resource_type import Properties, Refusal, Value
 
 _LABEL: Final = re.compile(r"[\w-]{0,63}")
 
@@ -55,6 +56,15 @@ _ENCRYPTION: Final = Shape({"defaultKmsKeyName": "defaultKmsKeyName"})
 _SOFT_DELETE: Final = Shape({"retentionDurationSeconds": "retentionDurationSeconds"})
 
 
+@dataclass(frozen=True)
+class _Kept(Input):
+    """An input that stays as it is in the cloud where the program leaves it out: no difference, and no change."""
+
+    def same(self, old: Value, new: Value) -> bool:
+        """Whether the program says nothing, or what it has said before."""
+        return not new or bool(old == new)
+
+
 class Bucket(GcpType):
     """A bucket. It is never emptied: deleting one that holds anything fails."""
 
@@ -75,7 +85,7 @@ class Bucket(GcpType):
         "softDeletePolicy": Input(computed=True, shape=_SOFT_DELETE),
         "storageClass": Input(default="STANDARD"),
         "uniformBucketLevelAccess": Input(default=False),
-        "versioning": Input(shape=_VERSIONING),
+        "versioning": _Kept(computed=True, shape=_VERSIONING),  # as in the real provider's schema
     }
 
     def complete(self, inputs: Properties) -> Properties:
@@ -130,8 +140,9 @@ class Bucket(GcpType):
             "labels": labels,
             "lifecycle": {"rule": _LIFECYCLE.to_api(inputs.get("lifecycleRules", []))},
             "storageClass": inputs["storageClass"],
-            "versioning": _VERSIONING.to_api(inputs.get("versioning")),
         }
+        if inputs.get("versioning"):
+            settings["versioning"] = _VERSIONING.to_api(inputs["versioning"])
         if inputs.get("softDeletePolicy"):
             seconds = inputs["softDeletePolicy"].get("retentionDurationSeconds")
             settings["softDeletePolicy"] = {"retentionDurationSeconds": str(seconds)}

@@ -30,9 +30,10 @@ def prepare(obs: ObsServer, given: Sequence[Source]) -> None:
     """Makes the users with their keys, and the buckets with images and policies, that datasources take as given.
 
     Raises:
-        CannotSeed: a key is called like one of the emulator's own.
+        CannotSeed: a key is called like one of the emulator's own, or two clouds have something of the same name.
     """
     sources = [(it, it.spec) for it in given if isinstance(it.spec, ObsSpec)]
+    _check_one_cloud(sources)
     created = {spec.bucket for _, spec in sources if spec.create}
     # Where one datasource says whose a key is, the others need not.
     users = {spec.access_key_id: spec.user for _, spec in sources if spec.user is not None}
@@ -49,7 +50,7 @@ def prepare(obs: ObsServer, given: Sequence[Source]) -> None:
         obs.let_in(User(user, Credentials(spec.access_key_id, secret)))
         if spec.bucket is None or spec.bucket in created:
             continue
-        region = spec.made_in or REGION
+        region = spec.region or REGION
         put_images(obs.buckets(region), spec.bucket, region, spec.prefix if it.purpose is Purpose.INPUT else None)
         known = statements[spec.bucket, region]
         known += policy.grant(
@@ -62,6 +63,19 @@ def prepare(obs: ObsServer, given: Sequence[Source]) -> None:
     for (bucket, region), known in statements.items():
         document = policy.to_json(policy.document(known))
         obs.buckets(region).put_bucket_policy(Bucket=bucket, Policy=document)
+
+
+def _check_one_cloud(sources: Sequence[tuple[Source, ObsSpec]]) -> None:
+    """Refuses what only real clouds tell apart: here is one OBS for all of them."""
+    clouds: dict[tuple[str, str], str] = {}
+    for it, spec in sources:
+        cloud = policy.cloud_of(spec.endpoint)
+        for field, name in (("bucket", spec.bucket), ("access_key_id", spec.access_key_id)):
+            if name and (other := clouds.setdefault((field, name), cloud)) != cloud:
+                raise CannotSeed(
+                    f"{it.where}.{field}: {name!r} stands for one at {other} too, and the sandbox has one OBS for all "
+                    "clouds; give it another name here"
+                )
 
 
 def put_images(client: S3Client, bucket: str, region: str, prefix: str | None) -> None:

@@ -11,13 +11,8 @@ from pulumi.dynamic import CheckResult, CreateResult, DiffResult, ReadResult, Re
 
 from lightly_infra import paths
 from lightly_infra.clouds.obs import policy
-from lightly_infra.clouds.obs.resources.session import (
-    ObsProvider,
-    ServerArgs,
-    changed,
-    check_server,
-    without_provider,
-)
+from lightly_infra.clouds.obs.resources.session import ObsProvider, ServerArgs, check_server
+from lightly_infra.dynamic import changed, without_provider
 
 
 class Provider(ObsProvider):

@@ -9,13 +9,8 @@ import pulumi  # noqa: TC002 - Pulumi reads the resource's annotations when it r
 from pulumi.dynamic import CheckFailure, CheckResult, CreateResult, DiffResult, ReadResult, Resource, UpdateResult
 
 from lightly_infra.clouds.obs import policy
-from lightly_infra.clouds.obs.resources.session import (
-    ObsProvider,
-    ServerArgs,
-    changed,
-    check_server,
-    without_provider,
-)
+from lightly_infra.clouds.obs.resources.session import ObsProvider, ServerArgs, check_server
+from lightly_infra.dynamic import changed, without_provider
 
 
 class Provider(ObsProvider):

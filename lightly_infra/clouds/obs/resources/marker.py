@@ -7,13 +7,8 @@ from typing import Any
 import pulumi  # noqa: TC002 - Pulumi reads the resource's annotations when it runs
 from pulumi.dynamic import CheckResult, CreateResult, DiffResult, ReadResult, Resource, UpdateResult
 
-from lightly_infra.clouds.obs.resources.session import (
-    ObsProvider,
-    ServerArgs,
-    changed,
-    check_server,
-    without_provider,
-)
+from lightly_infra.clouds.obs.resources.session import ObsProvider, ServerArgs, check_server
+from lightly_infra.dynamic import changed, without_provider
 
 
 class Provider(ObsProvider):

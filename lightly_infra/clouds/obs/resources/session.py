@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NotRequired, TypedDict
 
 import pulumi  # noqa: TC002 - Pulumi reads the resources' annotations when it runs
 from pulumi.dynamic import CheckFailure, ConfigureRequest, ResourceProvider
-from pulumi.output import Unknown
 
 from lightly_infra.clouds.obs import policy
 from lightly_infra.clouds.obs.api import Obs
 from lightly_infra.clouds.obs.connection import Server, Settings
+from lightly_infra.dynamic import is_unknown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -81,18 +81,3 @@ def failures_of(news: Mapping[str, Any], rules: Mapping[str, Callable[[str], obj
             except ValueError as error:
                 failures.append(CheckFailure(name, str(error)))
     return failures
-
-
-def changed(olds: Mapping[str, Any], news: Mapping[str, Any], *names: str) -> list[str]:
-    """Which of the properties are others, or may be."""
-    return [it for it in names if is_unknown(news.get(it)) or news.get(it) != olds.get(it)]
-
-
-def is_unknown(value: object) -> bool:
-    """Whether a preview does not know the value yet. An `Unknown` is truthy and equals nothing."""
-    return isinstance(value, Unknown)
-
-
-def without_provider(props: Mapping[str, Any]) -> dict[str, Any]:
-    """The properties less the serialized provider, which the SDK puts in and adds again itself."""
-    return {name: value for name, value in props.items() if name != "__provider"}
