@@ -19,8 +19,10 @@ demo: $(READY) ## deploy stacks into the sandbox and show what was made and prov
 	@failed=0; for it in $(STACK); do $(BIN)/lightly-infra sandbox up --stack $$it || failed=$$?; done; exit $$failed
 
 test: check ## every check: lint, types, imports, tests
-	$(BIN)/pytest -n auto --cov --cov-report=
+	$(BIN)/pytest -n auto --cov --cov-report= --ignore=tests/e2e
 	$(BIN)/coverage report
+	@# Whole programs, in processes of their own and without the tracer, which takes a third of their time.
+	$(BIN)/pytest -n auto tests/e2e
 
 check: $(READY) ## lint, types and which room imports which
 	$(BIN)/ruff check
