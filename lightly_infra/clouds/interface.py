@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lightly_infra.component import Component
-from lightly_infra.lightly.operations import VERIFY_DEADLINE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,5 +38,6 @@ class CloudDatasource(Component):
     verifiable: bool
     """Whether Lightly's own servers can reach the data; not when access is limited to source addresses."""
 
-    settles: float = VERIFY_DEADLINE
-    """Seconds that the cloud may take, by its own documentation, until what was granted works."""
+    settles: float = 120.0
+    """Seconds that the cloud may take, by its own documentation, until what was granted works. Where that says nothing
+    it is `operations.VERIFY_DEADLINE`, which is not imported: it would load an HTTP client."""
