@@ -30,7 +30,7 @@ def args(later: Mapping[str, str] | None = None, **more: Any) -> aws.S3Datasourc
         "prefix": "street-scenes/",
         "region": "eu-central-1",
     }
-    return given | more  # type: ignore[return-value]
+    return given | more  # type: ignore[return-value]  # of any test's choice
 
 
 def on_a_bucket_of_yours(*, access: type[Any] = aws.DelegatedAccess, preview: bool = False, **more: Any) -> Recording:

@@ -6,27 +6,23 @@ key permissions of KMS, the maximum session duration, malformed trust policies (
 
 from __future__ import annotations
 
-import http.client
 import os
-import shutil
-import ssl
-import tempfile
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Final, Literal, Self, overload
+from typing import TYPE_CHECKING, ClassVar, Final, Literal, overload
 
 from lightly_infra.sandbox import process
 from lightly_infra.sandbox.aws.clients import Clients
-from lightly_infra.sandbox.certificates import make_certificates
+from lightly_infra.sandbox.tls_child import TlsChild
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from types_boto3_iam import IAMClient
     from types_boto3_kms import KMSClient
     from types_boto3_s3 import S3Client
     from types_boto3_sts import STSClient
 
 ACCOUNT: Final = "123456789012"
-_READY: Final = 20.0  # seconds; it takes half a second on an idle machine
 
 # All that the process sees of our environment: what Python needs to start, nothing that could configure ministack.
 _INHERITED: Final = ("PATH", "PYTHONPATH", "SYSTEMROOT", "LD_LIBRARY_PATH", "LANG")
@@ -54,21 +50,23 @@ class Credentials:
 _ADMINISTRATOR: Final = Credentials("test", "test")
 
 
-class Ministack:
+class Ministack(TlsChild):
     """An emulated AWS account. A context manager; `start` and `stop` do the same by hand.
 
     Args:
         account: The account's id, 12 digits. Another one makes an emulator a stranger to the first.
     """
 
+    name = "the emulated AWS"
+    stem = "aws"
+    health = "/_ministack/health"
+    ready = 20.0  # it takes half a second on an idle machine
     application: ClassVar[str] = "ministack.app:app"
     """The ASGI application that is served, as `module:name`."""
 
     def __init__(self, account: str = ACCOUNT) -> None:
+        super().__init__()
         self.account = account
-        self._port = 0
-        self._workspace: Path | None = None
-        self._child: process.Child | None = None
         self._clients: dict[Credentials, Clients] = {}
 
     @property
@@ -76,68 +74,12 @@ class Ministack:
         """The URL of every service."""
         return f"https://127.0.0.1:{self._port}"
 
-    @property
-    def ca_bundle(self) -> str:
-        """The PEM file of the authority that signed the endpoint's certificate."""
-        return str(self._directory / "ca.pem")
-
-    @property
-    def pid(self) -> int | None:
-        """The id of the running process."""
-        return self._child.pid if self._child else None
-
-    def start(self) -> Self:
-        """Start the process and wait until it answers.
-
-        Raises:
-            ChildError: It did not start; the message ends with its last output.
-        """
-        if self._child is not None:
-            return self
-        self._workspace = Path(tempfile.mkdtemp(prefix="lightly-infra-aws-"))
-        try:
-            make_certificates(self._workspace)
-            self._port = process.free_port()
-            self._child = process.start(
-                "the emulated AWS",
-                # ministack's own entry point would also bind port 443 and write a pid file beside the workspace.
-                "hypercorn",
-                self.application,
-                f"--bind=127.0.0.1:{self._port}",
-                f"--certfile={self._workspace / 'server.pem'}",
-                f"--keyfile={self._workspace / 'server.key'}",
-                "--workers=0",  # in this process, not in one of its own
-                "--keep-alive=75",
-                "--graceful-timeout=0",  # nothing is worth waiting for: all state is thrown away
-                env=self._settings(),
-                workspace=self._workspace,
-            )
-            context = ssl.create_default_context(cafile=self.ca_bundle)
-            process.wait_until_healthy(lambda: self._answers(context), self._child, seconds=_READY)
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
     def stop(self) -> None:
         """End the process and remove all it left. May be called again."""
-        child, self._child = self._child, None
-        workspace, self._workspace = self._workspace, None
         for clients in self._clients.values():
             clients.close()
         self._clients.clear()
-        try:
-            if child is not None:
-                child.stop()
-        finally:
-            if workspace is not None:
-                shutil.rmtree(workspace, ignore_errors=True)
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
+        super().stop()
 
     def environment(self, region: str) -> dict[str, str]:
         """The variables that send any AWS SDK, and our provider, here as the account's administrator."""
@@ -173,11 +115,21 @@ class Ministack:
             self._clients[credentials] = Clients(self.environment(region) | credentials.environment())
         return self._clients[credentials].get(service, region)
 
-    @property
-    def _directory(self) -> Path:
-        if self._workspace is None:
-            raise RuntimeError("the emulated AWS is not running")
-        return self._workspace
+    def _launch(self, workspace: Path) -> process.Child:
+        return process.start(
+            self.name,
+            # ministack's own entry point would also bind port 443 and write a pid file beside the workspace.
+            "hypercorn",
+            self.application,
+            f"--bind=127.0.0.1:{self._port}",
+            f"--certfile={workspace / 'server.pem'}",
+            f"--keyfile={workspace / 'server.key'}",
+            "--workers=0",  # in this process, not in one of its own
+            "--keep-alive=75",
+            "--graceful-timeout=0",  # nothing is worth waiting for: all state is thrown away
+            env=self._settings(),
+            workspace=workspace,
+        )
 
     def _settings(self) -> dict[str, str]:
         inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
@@ -199,11 +151,3 @@ class Ministack:
             "TMPDIR": directory,
             "PYTHONDONTWRITEBYTECODE": "1",
         }
-
-    def _answers(self, context: ssl.SSLContext) -> bool:
-        connection = http.client.HTTPSConnection("127.0.0.1", self._port, timeout=5, context=context)
-        try:
-            connection.request("GET", "/_ministack/health")
-            return connection.getresponse().status == http.HTTPStatus.OK
-        finally:
-            connection.close()

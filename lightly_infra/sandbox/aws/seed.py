@@ -30,13 +30,13 @@ def prepare(aws: Ministack, given: Sequence[Source], lightly_account_id: str) ->
     """
     sources = [(it, it.spec) for it in given if isinstance(it.spec, S3Spec)]
     created = {s3.bucket for _, s3 in sources if s3.create}
-    _bucket(aws.client("s3", "eu-central-1"), ELSEWHERE, "eu-central-1")
+    make_bucket(aws.client("s3", "eu-central-1"), ELSEWHERE, "eu-central-1")
     for it, s3 in sources:
         client = aws.client("s3", s3.region)
         if s3.bucket is not None and s3.bucket not in created:
             put_images(client, s3.bucket, s3.region, s3.prefix if it.purpose is Purpose.INPUT else None)
         if s3.access_logs:
-            _bucket(client, s3.access_logs.bucket, s3.region)
+            make_bucket(client, s3.access_logs.bucket, s3.region)
         if s3.kms_key_arn and not _has_key(aws, s3.kms_key_arn):
             raise CannotSeed(
                 f"{it.where}.kms_key_arn: the emulated account has no such key, and mints the ids of its keys itself; "
@@ -49,13 +49,14 @@ def prepare(aws: Ministack, given: Sequence[Source], lightly_account_id: str) ->
 
 def put_images(client: S3Client, bucket: str, region: str, prefix: str | None) -> None:
     """Makes the bucket where it is missing, with images under `prefix` (none for `None`) and one object beside it."""
-    _bucket(client, bucket, region)
+    make_bucket(client, bucket, region)
     for name in IMAGES if prefix is not None else ():
         client.put_object(Bucket=bucket, Key=f"{prefix}{name}", Body=image(), ContentType="image/png")
     client.put_object(Bucket=bucket, Key=BESIDE, Body=image(), ContentType="image/png")
 
 
-def _bucket(client: S3Client, bucket: str, region: str) -> None:
+def make_bucket(client: S3Client, bucket: str, region: str) -> None:
+    """Makes the bucket where it is missing."""
     if bucket in {it["Name"] for it in client.list_buckets()["Buckets"]}:
         return
     if region == "us-east-1":  # the one region that S3 does not take by name

@@ -8,24 +8,22 @@ SAS for a directory.
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import shutil
-import ssl
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
 import platformdirs
 from filelock import FileLock
 
 from lightly_infra.lightly.redaction import one_line
 from lightly_infra.sandbox import process
-from lightly_infra.sandbox.certificates import make_certificates
 from lightly_infra.sandbox.cloud import CannotStart
+from lightly_infra.sandbox.tls_child import TlsChild
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,7 +33,6 @@ VERSION: Final = "3.37.0"
 _MAIN: Final = Path("node_modules", "azurite", "dist", "src", "blob", "main.js")
 _SHIM: Final = Path(__file__).with_name("azurite.js")
 _INSTALLING: Final = 600.0  # seconds; it takes a quarter of a minute where npm is near
-_READY: Final = 30.0  # seconds; it takes half a second, and two the first time
 _SAID: Final = 200  # characters of npm's own words in an error
 
 # All that the process sees of our environment.
@@ -116,23 +113,13 @@ def _npm() -> list[str]:
     return [str(node), str(modules / "node_modules" / "npm" / "bin" / "npm-cli.js")]
 
 
-class Azurite:
+class Azurite(TlsChild):
     """The blob service of all storage accounts. A context manager; `start` and `stop` do the same by hand."""
 
-    def __init__(self) -> None:
-        self._port = 0
-        self._workspace: Path | None = None
-        self._child: process.Child | None = None
-
-    @property
-    def ca_bundle(self) -> str:
-        """The PEM file of the authority that signed the endpoint's certificate."""
-        return str(self._directory / "ca.pem")
-
-    @property
-    def pid(self) -> int | None:
-        """The id of the running process."""
-        return self._child.pid if self._child else None
+    name = "the emulated Azure blob service"
+    stem = "azure"
+    health = "/"
+    ready = 30.0  # it takes half a second, and two the first time
 
     def account_url(self, account: str) -> str:
         """Where an account's containers are; official clients take the account's name from its path."""
@@ -145,70 +132,32 @@ class Azurite:
         new.write_text(json.dumps({name: list(of_account) for name, of_account in keys.items()}))
         new.replace(accounts)  # at once: a request never sees half a file
 
-    def start(self) -> Self:
-        """Start the process and wait until it answers.
-
-        Raises:
-            CannotStart: it is not on this machine, and cannot be had.
-            ChildError: it did not start; the message ends with its last output.
-        """
-        if self._child is not None:
-            return self
+    def _launch(self, workspace: Path) -> process.Child:
         home, node = install(), _node()
-        self._workspace = Path(tempfile.mkdtemp(prefix="lightly-infra-azure-"))
-        try:
-            make_certificates(self._workspace)
-            self.set_accounts({})
-            self._port = process.free_port()
-            self._child = process.start_program(
-                "the emulated Azure blob service",
-                [
-                    str(node),
-                    "--require",
-                    str(_SHIM),
-                    str(home / _MAIN),
-                    "--blobHost=127.0.0.1",
-                    f"--blobPort={self._port}",
-                    f"--cert={self._workspace / 'server.pem'}",
-                    f"--key={self._workspace / 'server.key'}",
-                    "--inMemoryPersistence",
-                    "--disableTelemetry",
-                    "--disableProductStyleUrl",  # an account's name is in the path only
-                    "--skipApiVersionCheck",  # newer clients than itself are welcome
-                    "--silent",  # no log of requests: URLs hold SAS tokens
-                ],
-                env=self._settings(home),
-                workspace=self._workspace,
-            )
-            context = ssl.create_default_context(cafile=self.ca_bundle)
-            process.wait_until_healthy(lambda: self._answers(context), self._child, seconds=_READY)
-        except BaseException:
-            self.stop()
-            raise
-        return self
+        self.set_accounts({})
+        return process.start_program(
+            self.name,
+            [
+                str(node),
+                "--require",
+                str(_SHIM),
+                str(home / _MAIN),
+                "--blobHost=127.0.0.1",
+                f"--blobPort={self._port}",
+                f"--cert={workspace / 'server.pem'}",
+                f"--key={workspace / 'server.key'}",
+                "--inMemoryPersistence",
+                "--disableTelemetry",
+                "--disableProductStyleUrl",  # an account's name is in the path only
+                "--skipApiVersionCheck",  # newer clients than itself are welcome
+                "--silent",  # no log of requests: URLs hold SAS tokens
+            ],
+            env=self._settings(home),
+            workspace=workspace,
+        )
 
-    def stop(self) -> None:
-        """End the process and remove all it left. May be called again."""
-        child, self._child = self._child, None
-        workspace, self._workspace = self._workspace, None
-        try:
-            if child is not None:
-                child.stop()
-        finally:
-            if workspace is not None:
-                shutil.rmtree(workspace, ignore_errors=True)
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    @property
-    def _directory(self) -> Path:
-        if self._workspace is None:
-            raise RuntimeError("the emulated Azure is not running")
-        return self._workspace
+    def _is_healthy(self, status: int) -> bool:
+        return bool(status)  # it refuses whom it does not know
 
     def _settings(self, home: Path) -> dict[str, str]:
         inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
@@ -222,14 +171,6 @@ class Azurite:
             "HOME": directory,
             "TMPDIR": directory,
         }
-
-    def _answers(self, context: ssl.SSLContext) -> bool:
-        connection = http.client.HTTPSConnection("127.0.0.1", self._port, timeout=5, context=context)
-        try:
-            connection.request("GET", "/")
-            return bool(connection.getresponse().status)
-        finally:
-            connection.close()
 
 
 if __name__ == "__main__":

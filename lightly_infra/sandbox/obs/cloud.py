@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 from lightly_infra.clouds.obs import policy
+from lightly_infra.sandbox.aws.seed import put_images
 from lightly_infra.sandbox.cloud import EmulatedCloud
 from lightly_infra.sandbox.obs import probe, seed
 from lightly_infra.sandbox.obs.ministack import REGION, ObsServer
@@ -69,7 +70,7 @@ class ObsCloud(EmulatedCloud):
     def put_images(self, place: str, prefix: str) -> None:
         """Makes a bucket."""
         policy.check_bucket(place)
-        seed.put_images(self.client(), place, REGION, prefix)
+        put_images(self.client(), place, REGION, prefix)
 
     def probe(self, datasource: Mapping[str, str], others: Collection[Mapping[str, str]]) -> list[Attempt]:
         """Tries a datasource with its own keys, whatever endpoint it names."""

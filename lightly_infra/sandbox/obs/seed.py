@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING
 from lightly_infra.clouds.obs import policy
 from lightly_infra.permissions import Purpose
 from lightly_infra.sandbox.aws.ministack import Credentials
+from lightly_infra.sandbox.aws.seed import make_bucket, put_images
 from lightly_infra.sandbox.cloud import CannotSeed
 from lightly_infra.sandbox.obs.ministack import ACCOUNT, REGION, User
-from lightly_infra.sandbox.seed import BESIDE, ELSEWHERE, IMAGES, image
+from lightly_infra.sandbox.seed import ELSEWHERE
 from lightly_infra.spec.obs import ObsSpec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from types_boto3_s3 import S3Client
 
     from lightly_infra.sandbox.cloud import Source
     from lightly_infra.sandbox.obs.ministack import ObsServer
@@ -37,7 +36,7 @@ def prepare(obs: ObsServer, given: Sequence[Source]) -> None:
     created = {spec.bucket for _, spec in sources if spec.create}
     # Where one datasource says whose a key is, the others need not.
     users = {spec.access_key_id: spec.user for _, spec in sources if spec.user is not None}
-    _bucket(obs.buckets(), ELSEWHERE, REGION)
+    make_bucket(obs.buckets(), ELSEWHERE, REGION)
     statements: defaultdict[tuple[str, str], list[policy.Statement]] = defaultdict(list)
     for it, spec in sources:
         if _ADMINISTRATORS.fullmatch(spec.access_key_id):
@@ -76,16 +75,3 @@ def _check_one_cloud(sources: Sequence[tuple[Source, ObsSpec]]) -> None:
                     f"{it.where}.{field}: {name!r} stands for one at {other} too, and the sandbox has one OBS for all "
                     "clouds; give it another name here"
                 )
-
-
-def put_images(client: S3Client, bucket: str, region: str, prefix: str | None) -> None:
-    """Makes the bucket where it is missing, with images under `prefix` (none for `None`) and one object beside it."""
-    _bucket(client, bucket, region)
-    for name in IMAGES if prefix is not None else ():
-        client.put_object(Bucket=bucket, Key=f"{prefix}{name}", Body=image(), ContentType="image/png")
-    client.put_object(Bucket=bucket, Key=BESIDE, Body=image(), ContentType="image/png")
-
-
-def _bucket(client: S3Client, bucket: str, region: str) -> None:
-    if bucket not in {it["Name"] for it in client.list_buckets()["Buckets"]}:
-        client.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": region})  # type: ignore[typeddict-item] # no region of AWS's
