@@ -145,7 +145,7 @@ def _sas(command: str, purpose: Purpose) -> tuple[str, ...]:
     return (
         command,
         f"--permissions {azure.permissions(purpose)} --https-only --auth-mode key --output tsv",
-        f"--start {azure.time_text(starts)} --expiry {azure.time_text(expires)}",
+        f"--start {epochs.text(starts)} --expiry {epochs.text(expires)}",
     )
 
 

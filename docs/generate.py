@@ -1,6 +1,6 @@
 """Writes what follows from code in docs/ and the README: `make docs`. A test fails when it has drifted.
 
-Permissions come from `permissions.py` and the policies, the YAML from `spec`, the command line from `cli.py`. In
+Permissions come from `permissions.py` and the policies, the YAML from `spec`, the command line from `cli/`. In
 other pages, what stands between `<!-- generated: NAME -->` and `<!-- /generated -->` is written anew.
 """
 
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, get_args
 from pydantic import BaseModel
 
 from docs import clouds
-from lightly_infra import spec
+from lightly_infra import expiry, spec
 from lightly_infra.clouds.aws import policy
 
 if TYPE_CHECKING:
@@ -26,18 +26,43 @@ if TYPE_CHECKING:
 DOCS = Path(__file__).parent
 README = DOCS.parent / "README.md"
 
+_FAILURES = "`resource` (its URN, or empty) and `message` of each."
 _JSON = {
-    "ok": "Whether everything was done and holds; the exit code is 0 then.",
-    "engine": "`embedded` or `pulumi`; null when the input was refused.",
-    "resources": 'How many resources had which operation, such as `{"create": 17}`.',
-    "datasets": "`up` only: what each dataset became, with the keys below.",
-    "datasets[].name, .id, .type": "The dataset as Lightly has it.",
-    "datasets[].datasources": "`purpose`, `type` and `path` of each.",
-    "datasets[].permissions": "By purpose and operation: whether it was allowed when tried under the prefix.",
-    "datasets[].refused": "What must be refused: `purpose`, `operation`, `target`, and `held`, whether it was.",
-    "datasets[].verified": "Whether every operation was tried, and all went as it should.",
-    "changes": "`preview` only: `operation`, `type` and `name` of each resource.",
-    "failures": "`resource` (its URN, or empty) and `message` of each.",
+    "sandbox up --json`, `sandbox preview --json": {
+        "ok": "Whether everything was done and holds; the exit code is 0 then.",
+        "engine": "`embedded` or `pulumi`; null when the input was refused.",
+        "resources": 'How many resources had which operation, such as `{"create": 17}`.',
+        "datasets": "`up` only: what each dataset became, with the keys below.",
+        "datasets[].name, .id, .type": "The dataset as Lightly has it.",
+        "datasets[].datasources": "`purpose`, `type` and `path` of each.",
+        "datasets[].permissions": "By purpose and operation: whether it was allowed when tried under the prefix.",
+        "datasets[].refused": "What must be refused: `purpose`, `operation`, `target`, and `held`, whether it was.",
+        "datasets[].verified": "Whether every operation was tried, and all went as it should.",
+        "inputs": "`up` only: which inputs a run would skip, where `expected_run_days` is set; findings as of `check`.",
+        "changes": "`preview` only: `operation`, `type` and `name` of each resource.",
+        "failures": _FAILURES,
+    },
+    "check --json`, `sandbox check --json": {
+        "state": "The worst that was found: `broken`, `unknown` (it could not be asked), `expiring` or `healthy`.",
+        "stack": "The stack; null when the input was refused.",
+        "findings[].subject": "`permissions`, `credential`, `expiring inputs` or `drift`.",
+        "findings[].dataset, .datasource": "What it is about; null for the whole stack, and for both datasources.",
+        "findings[].state, .message": "How that is, and what to do.",
+        "findings[].details": (
+            "Of a credential: `kind`, `created`, `expires`, `days_left`, `epoch`, `rotate_every_days`, `signed_with`, "
+            "as far as known. Of expiring inputs: `inputs`, `skipped`, `min_days_to_expiration`, `handling_strategy`, "
+            "`examples`. Of drift: `changes`, each with `operation`, `type`, `name` and `keys`."
+        ),
+        "warnings": "What the program warns of, as text. They change no state.",
+        "failures": _FAILURES,
+    },
+    "rotate --json": {
+        "ok": "Whether it was done.",
+        "stack": "The stack; null when nothing was done.",
+        "key, value": "What was set in the stack's file, which wants committing.",
+        "credentials": "What Lightly was told: `dataset`, `datasource`, `kind`, `created`, `expires`, `epoch` of each.",
+        "failures": _FAILURES,
+    },
 }
 _KEYS = {
     "`aws:region`": "The region of everything that names none. Default: `AWS_REGION` from the environment.",
@@ -50,6 +75,14 @@ _KEYS = {
     ),
     "`lightly-infra:datasets`": "The datasets, as a mapping of name to the fields below.",
     "`lightly-infra:token`": "The Lightly token, as a secret, where `LIGHTLY_TOKEN` cannot be set.",
+    "`lightly-infra:warn_days`": (
+        "How many days before a credential expires `preview`, `up` and `lightly-infra check` say so. "
+        f"Default: {expiry.WARN_DAYS}."
+    ),
+    "`lightly-infra:rotation`, `lightly-infra:external_id_rotation`": (
+        "How often keys and SAS, or minted external ids, were renewed before their time: `lightly-infra rotate` raises "
+        "them."
+    ),
     "`lightly-infra:lightly_account_id`": (
         f"The AWS account that Lightly comes from. Default: {policy.LIGHTLY_ACCOUNT_ID}."
     ),
@@ -85,8 +118,13 @@ def command_line() -> str:
     typer = [sys.executable, "-m", "typer", "lightly_infra.cli", "utils", "docs", "--name", "lightly-infra"]
     told = subprocess.run(typer, check=True, capture_output=True, text=True).stdout  # noqa: S603 - our own words
     told = re.sub(r"\n{3,}", "\n\n", told).strip()
-    keys = clouds.table(("key", "meaning"), ((f"`{key}`", meaning) for key, meaning in _JSON.items()))
-    return f"{told}\n\n## `--json`\n\nOne document on standard output, also when the input is refused:\n\n{keys}\n"
+    tables = [
+        f"### `{commands}`\n\n"
+        + clouds.table(("key", "meaning"), ((f"`{key}`", meaning) for key, meaning in keys.items()))
+        for commands, keys in _JSON.items()
+    ]
+    said = "## `--json`\n\nOne document on standard output, also when the input is refused."
+    return "\n\n".join((told, said, *tables)) + "\n"
 
 
 def _model(title: str, model: type[BaseModel]) -> list[str]:

@@ -1,6 +1,8 @@
 """Epochs: stretches of N days, counted from 1970-01-01, by which credentials get their age.
 
 What depends on the epoch alone stays the same from one `pulumi up` to the next, and changes on an epoch's first day.
+Who cannot wait forces a renewal: each one raises the numbers of this epoch and all later ones by one, and no more than
+that: epochs begin and end by the calendar.
 """
 
 from __future__ import annotations
@@ -25,28 +27,31 @@ def today() -> date:
     return now().date()
 
 
-def epoch(on: date, *, days: int) -> int:
+def epoch(on: date, *, days: int, forced: int = 0) -> int:
     """The number of the epoch that a date lies in.
 
     Args:
         on: the date, in UTC.
         days: how long an epoch is, at least 1.
+        forced: how many renewals were forced so far.
 
     Raises:
         ValueError: `days` is less than 1.
     """
     if days < 1:
         raise ValueError(f"an epoch of {days} days: it lasts one day or more")
-    return (on - _FIRST_DAY).days // days
+    return (on - _FIRST_DAY).days // days + forced
 
 
-def start(on: date, *, days: int) -> datetime:
+def start(on: date, *, days: int, forced: int = 0) -> datetime:
     """From when what is issued on a date is valid: a day before its epoch began, midnight UTC.
+
+    Each renewal that was forced makes it a second earlier: what is issued then never was before.
 
     Raises:
         ValueError: `days` is less than 1.
     """
-    return _begins(epoch(on, days=days), days) - _EARLIER
+    return _begins(epoch(on, days=days), days) - _EARLIER - timedelta(seconds=forced)
 
 
 def expiry(on: date, *, days: int) -> datetime:
@@ -59,6 +64,11 @@ def expiry(on: date, *, days: int) -> datetime:
         OverflowError: that is after the year 9999.
     """
     return _begins(epoch(on, days=days) + 2, days)
+
+
+def text(moment: datetime) -> str:
+    """A moment to the second, such as `2026-11-25T00:00:00Z`."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _begins(number: int, days: int) -> datetime:

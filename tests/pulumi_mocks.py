@@ -12,8 +12,10 @@ import contextvars
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
+from unittest.mock import patch
 from urllib.parse import quote
 
 from google.protobuf import empty_pb2, struct_pb2
@@ -48,9 +50,16 @@ def _azure_sas(args: Mapping[str, Any]) -> Answer:
     return {"serviceSasToken": f"{said}&spr={args['protocols']}&sig=canary{quote(signed, safe='')}"}, []
 
 
+def _iam_user(args: Mapping[str, Any]) -> Answer:
+    return {"userName": args["userName"], "arn": f"arn:aws:iam::{ACCOUNT}:user/people/{args['userName']}"}, []
+
+
 LOOKED_UP: Final[Mapping[str, dict[str, Any] | Callable[[Mapping[str, Any]], Answer]]] = {
+    "aws:iam/getUser:getUser": _iam_user,
+    "azure-native:storage:getManagementPolicy": {"policy": {"rules": []}},
     "azure-native:storage:getStorageAccount": {"allowSharedKeyAccess": True},
     "azure-native:storage:listStorageAccountServiceSAS": _azure_sas,
+    "gcp:storage/getBucket:getBucket": {"lifecycleRules": []},
     "gcp:storage/getProjectServiceAccount:getProjectServiceAccount": {"emailAddress": GCS_AGENT},
 }
 """What the clouds answer when they are asked for something, by the token of the call."""
@@ -169,8 +178,12 @@ def run(
 ) -> Recording:
     """Runs a program to its end, and raises what it raises."""
     monitor = _Monitor(preview=preview)
-    # The SDK keeps its settings in context variables; a context of its own leaves nothing behind.
-    contextvars.copy_context().run(_run, program, monitor, preview, dict(config or {}), list(secret_keys))
+    with ExitStack() as patched:
+        # Where programs ask a cloud themselves and not through Pulumi: nothing ever expires there.
+        for cloud in ("aws", "obs"):
+            patched.enter_context(patch(f"lightly_infra.clouds.{cloud}.lifecycle.read", return_value=[]))
+        # The SDK keeps its settings in context variables; a context of its own leaves nothing behind.
+        contextvars.copy_context().run(_run, program, monitor, preview, dict(config or {}), list(secret_keys))
     return monitor.recording
 
 
@@ -302,22 +315,37 @@ def _made(of: Recorded) -> tuple[str, dict[str, Any]]:
     group = of.inputs.get("resourceGroupName", f"{of.name}{RANDOM_SUFFIX}")
     storage = of.inputs.get("accountName", f"{of.name}{RANDOM_SUFFIX}")
     container = of.inputs.get("containerName")
+    # What is renewed has a number at the end of its name, and so has its value.
+    number = of.name.rpartition("-")[2]
+    number = number if number.isdecimal() else ""
+    google_key = GOOGLE_KEY.replace("canary-google-key", f"canary-google-key{number}")
     made: dict[str, tuple[str, dict[str, Any]]] = {
         "aws:s3/bucket:Bucket": (bucket, {"bucket": bucket, "arn": f"arn:aws:s3:::{bucket}"}),
         "aws:iam/role:Role": (physical, {"name": physical, "arn": f"{iam}:role/{physical}"}),
         "aws:iam/user:User": (physical, {"name": physical, "arn": f"{iam}:user/{physical}"}),
         "aws:iam/accessKey:AccessKey": (
-            "AKIAEXAMPLE",
-            {"secret": SECRET_ACCESS_KEY, "sesSmtpPasswordV4": "canary-smtp"},
+            f"AKIAEXAMPLE{number}",
+            {
+                "secret": f"{SECRET_ACCESS_KEY}{number}",
+                "sesSmtpPasswordV4": "canary-smtp",
+                "createDate": "2026-11-24T10:11:12+00:00",
+            },
         ),
         "random:index/randomPassword:RandomPassword": (
             "none",
-            {"result": MINTED_EXTERNAL_ID, "bcryptHash": "canary-hash"},
+            {"result": f"{MINTED_EXTERNAL_ID}{number}", "bcryptHash": "canary-hash"},
         ),
         "random:index/randomString:RandomString": (RANDOM_SUFFIX, {"result": RANDOM_SUFFIX}),
         "gcp:storage/bucket:Bucket": (of.inputs.get("name", physical), {"name": of.inputs.get("name", physical)}),
         "gcp:serviceaccount/account:Account": (account, {"email": account}),
-        "gcp:serviceaccount/key:Key": ("key", {"privateKey": base64.b64encode(GOOGLE_KEY.encode()).decode()}),
+        "gcp:serviceaccount/key:Key": (
+            "key",
+            {
+                "privateKey": base64.b64encode(google_key.encode()).decode(),
+                "validAfter": "2026-11-24T10:11:12Z",
+                "validBefore": "9999-12-31T23:59:59Z",
+            },
+        ),
         "gcp:projects/iAMCustomRole:IAMCustomRole": (
             f"projects/{PROJECT_ID}/roles/{of.inputs.get('roleId')}",
             {"name": f"projects/{PROJECT_ID}/roles/{of.inputs.get('roleId')}"},

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pulumi
 import pytest
 
 import lightly_infra
-from lightly_infra import provider
+from lightly_infra import epochs, provider
 from lightly_infra.clouds import aws
+from lightly_infra.clouds.interface import CloudDatasource, Credential
 from lightly_infra.lightly import models
 from lightly_infra.lightly.operations import VERIFY_DEADLINE
 from lightly_infra.permissions import Purpose
@@ -83,6 +85,7 @@ def test_a_datasource_is_told_path_and_way_in(deployed: Recording) -> None:
         "s3_region": "eu-central-1",
         "s3_arn": "arn:aws:iam::123456789012:role/input-0a1b2c3",
         "s3_external_id": Secret(MINTED_EXTERNAL_ID),
+        "deadline": VERIFY_DEADLINE,
     }
 
 
@@ -122,6 +125,17 @@ def test_verification_waits_for_as_long_as_it_is_told_to(deployed: Recording) ->
     assert run(lambda: program(verify_deadline=7.5)).one(VERIFICATION).inputs["deadline"] == 7.5
 
 
+def test_other_credentials_get_as_long_to_work(deployed: Recording) -> None:
+    assert {it.inputs["deadline"] for it in deployed.of(DATASOURCE)} == {VERIFY_DEADLINE}
+    told = run(lambda: program(verify_deadline=7.5))
+    assert {it.inputs["deadline"] for it in told.of(DATASOURCE)} == {7.5}
+
+
+def test_credentials_that_cannot_be_verified_are_registered_unseen() -> None:
+    recording = run(lambda: program(ips=["203.0.113.0/24"], verify_deadline=7.5))
+    assert not any("deadline" in it.inputs for it in recording.of(DATASOURCE))
+
+
 def test_the_app_page_and_the_id_are_registered(deployed: Recording) -> None:
     assert deployed.outputs_of(deployed.one("lightly-infra:index:Dataset")) == {
         "dataset_id": DATASET_ID,
@@ -142,6 +156,46 @@ def test_source_addresses_leave_verification_out_and_say_so() -> None:
 def test_a_verified_dataset_gets_no_warning(deployed: Recording) -> None:
     assert deployed.warnings == []
     assert deployed.stack_outputs["verified"] is True
+
+
+class Expiring(CloudDatasource):
+    """A datasource whose credential ends."""
+
+    purpose = Purpose.INPUT
+    verifiable = True
+
+    def __init__(self, credential: Credential) -> None:
+        super().__init__("test:Expiring", "expiring", None)
+        self.credential = credential
+        self.config = {"type": "S3", "full_path": "s3://acme-raw/a/"}
+        self.secrets, self.granted = {}, pulumi.Output.from_input("{}")
+
+
+def expiring(in_days: int, *, rotate_every_days: int | None = None, **more: Any) -> list[str]:
+    """The warnings about a SAS that expires in so many days."""
+    expires = f"{epochs.now() + timedelta(days=in_days, hours=1):%Y-%m-%dT%H:%M:%SZ}"
+    later = pulumi.Output.from_input(expires)
+    source = {"credential": Credential("SAS", expires=later, rotate_every_days=rotate_every_days)}
+    return run(lambda: program(input=Expiring(**source), **more)).warnings
+
+
+def test_a_credential_that_expires_soon_is_warned_of_with_the_remedy() -> None:
+    (warning,) = expiring(13)
+    assert warning.startswith("scenes.input: the SAS expires in 13 days, on 20")
+    assert warning.endswith("and then locks Lightly out: sign another, set it as sas_token and run `pulumi up`")
+    assert expiring(14) == []
+
+
+def test_how_soon_is_soon_can_be_said() -> None:
+    assert len(expiring(29, warn_days=30)) == 1
+    assert expiring(30, warn_days=30) == []
+    assert expiring(1, warn_days=1) == []
+
+
+def test_what_is_renewed_by_itself_is_not_warned_of_as_long_as_its_turn_comes_in_time() -> None:
+    assert expiring(7, rotate_every_days=7) == []
+    assert len(expiring(6, rotate_every_days=7)) == 1
+    assert len(expiring(13, rotate_every_days=90)) == 1
 
 
 def test_secrets_are_secret_in_every_input_and_output(deployed: Recording) -> None:

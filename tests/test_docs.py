@@ -38,13 +38,20 @@ def test_every_page_that_is_linked_exists() -> None:
 
 
 def test_the_yaml_of_the_readme_is_the_shipped_stack_of_every_cloud() -> None:
-    (snippet,) = snippets("yaml")
+    snippet, _ = snippets("yaml")
     shipped = ROOT / "stacks" / "Pulumi.mixed.yaml"
 
     assert yaml.safe_load(snippet) == yaml.safe_load(shipped.read_text(encoding="utf-8"))
     datasets = project.settings(project.of_file(shipped)).datasets
     used = {cloud.cloud for it in datasets.values() for cloud in it.datasources.values()}
     assert used == spec.CloudSpec.model_fields.keys()
+
+
+def test_what_the_readme_says_of_day_two_is_a_shipped_stack() -> None:
+    _, snippet = snippets("yaml")
+    shipped = yaml.safe_load((ROOT / "stacks" / "Pulumi.aws-retention.yaml").read_text(encoding="utf-8"))
+
+    assert yaml.safe_load(snippet) == shipped["config"]["lightly-infra:datasets"]
 
 
 def test_every_cloud_has_a_page_that_the_readme_links() -> None:

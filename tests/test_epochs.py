@@ -12,6 +12,7 @@ from lightly_infra import epochs
 
 dates = st.dates(date(100, 1, 1), max_value=date(9900, 1, 1))
 days = st.integers(1, 10_000)
+forced = st.integers(0, 1_000)
 
 
 def test_epochs_are_counted_from_the_first_day_of_1970() -> None:
@@ -49,6 +50,44 @@ def test_the_expiry_moves_with_the_epoch_and_only_then(on: date, days: int) -> N
     moved = epochs.expiry(after, days=days) != epochs.expiry(on, days=days)
     assert moved == (epochs.epoch(after, days=days) != epochs.epoch(on, days=days))
     assert epochs.epoch(on + timedelta(days=days), days=days) == epochs.epoch(on, days=days) + 1
+
+
+@given(on=dates, days=days, forced=forced)
+def test_a_number_stays_on_every_day_but_the_first_of_an_epoch_when_it_is_the_next(
+    on: date, days: int, forced: int
+) -> None:
+    before, number = (epochs.epoch(it, days=days, forced=forced) for it in (on - timedelta(days=1), on))
+    first = (epochs.start(on, days=days) + timedelta(days=1)).date() == on
+    assert number - before == (1 if first else 0)
+
+
+@given(on=dates, days=days, forced=forced)
+def test_a_forced_renewal_is_the_next_number_at_once_and_each_epoch_after_it_one_more(
+    on: date, days: int, forced: int
+) -> None:
+    number = epochs.epoch(on, days=days, forced=forced)
+    assert epochs.epoch(on, days=days, forced=forced + 1) == number + 1
+    assert epochs.epoch(on + timedelta(days=days), days=days, forced=forced + 1) == number + 2
+
+
+@given(on=dates, days=days, steps=st.lists(st.tuples(st.integers(0, 400), st.booleans()), max_size=20))
+def test_no_number_comes_back_however_days_pass_and_renewals_are_forced(
+    on: date, days: int, steps: list[tuple[int, bool]]
+) -> None:
+    forced, numbers = 0, [epochs.epoch(on, days=days)]
+    for passed, force in steps:
+        on, forced = on + timedelta(days=passed), forced + force
+        number = epochs.epoch(on, days=days, forced=forced)
+        if number != numbers[-1]:
+            numbers.append(number)
+    assert numbers == sorted(set(numbers))
+
+
+@given(on=dates, days=days, forced=forced)
+def test_each_forced_renewal_starts_a_second_earlier_and_ends_with_the_epoch_as_before(
+    on: date, days: int, forced: int
+) -> None:
+    assert epochs.start(on, days=days) - epochs.start(on, days=days, forced=forced) == timedelta(seconds=forced)
 
 
 @pytest.mark.parametrize("days", [0, -1])

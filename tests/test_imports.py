@@ -55,15 +55,23 @@ def test_asking_for_the_purposes_loads_nothing_heavy() -> None:
     "module",
     [
         *(f"clouds.{cloud}{module}" for cloud in ("aws", "azure", "gcp", "obs") for module in ("", ".policy")),
+        *("clouds.s3_lifecycle", "clouds.aws.connection", "clouds.aws.lifecycle", "clouds.obs.lifecycle"),
         "spec",
         "lightly.client",
         "lightly.operations",
         "epochs",
+        "health",
+        "expiry",
     ],
 )
 def test_these_rooms_know_no_pulumi(module: str) -> None:
     loaded = top_levels(loaded_by(f"import lightly_infra.{module}"))
     assert not {"pulumi", *CLOUD_SDKS} & loaded
+
+
+def test_components_load_no_client_of_the_cloud_they_describe() -> None:
+    program = "import lightly_infra.clouds.aws.datasource, lightly_infra.clouds.obs.datasource"
+    assert not {"boto3", "botocore"} & top_levels(loaded_by(program))
 
 
 def test_the_provider_loads_no_cloud() -> None:
@@ -131,7 +139,8 @@ def test_a_program_loads_no_other_cloud_and_no_sandbox(cloud: str) -> None:
         (
             "lightly_infra.clouds.aws",
             [
-                *("AccessKeys", "AccessKeysArgs", "AccessLogsArgs", "Bucket", "BucketArgs"),
+                *("AccessKeys", "AccessKeysArgs", "AccessLogsArgs", "BroughtKeys", "BroughtKeysArgs"),
+                *("Bucket", "BucketArgs"),
                 *("DelegatedAccess", "DelegatedAccessArgs", "S3Datasource", "S3DatasourceArgs"),
             ],
         ),

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pulumi
 import pytest
 
-from lightly_infra import stack
-from lightly_infra.sandbox import stackfile
+from lightly_infra import epochs, stack
+from lightly_infra.stack import files
 from tests.pulumi_mocks import (
     DATASET_ID,
-    MINTED_EXTERNAL_ID,
-    SECRET_ACCESS_KEY,
     Recorded,
     Recording,
     Secret,
@@ -79,7 +79,7 @@ def two(**of_the_second: Any) -> dict[str, Any]:
 
 def config_of(name: str) -> dict[str, str]:
     """A shipped stack's config; what is encrypted in it gets a stand-in."""
-    config, _ = stackfile.config(STACKS / f"Pulumi.{name}.yaml", "lightly-infra")
+    config, _ = files.config(STACKS / f"Pulumi.{name}.yaml", "lightly-infra")
     return config
 
 
@@ -131,7 +131,37 @@ def test_the_dataset_is_registered_as_the_yaml_says() -> None:
         "type": "Videos",
         "adopt": True,
         "on_destroy": "delete",
+        "datasources": {
+            "INPUT": {"type": "S3DelegatedAccess", "full_path": "s3://acme-raw/street-scenes/"},
+            "LIGHTLY": {"type": "S3DelegatedAccess"},
+        },
+        "replace_datasources": False,
     }
+
+
+def test_a_dataset_that_is_not_adopted_is_not_asked_for_its_datasources() -> None:
+    assert not {"datasources", "replace_datasources"} & set(up().one(DATASET).inputs)
+
+
+def test_that_datasources_may_be_replaced_is_passed_on() -> None:
+    assert up(example(id=DATASET_ID, replace_datasources=True)).one(DATASET).inputs["replace_datasources"] is True
+
+
+@pytest.mark.parametrize("preview", [True, False])
+def test_a_secret_that_is_not_set_yet_stops_everything(*, preview: bool) -> None:
+    """Encrypted or not: what stands there is nobody's."""
+    access = {"kind": "delegated", "role_arn": ROLE, "external_id": "SET-ME"}
+    path = "street-scenes.input.s3.access.external_id"
+    with pytest.raises(pulumi.RunError) as refused:
+        up(example(input__s3__access=access), preview=preview)
+    assert f"{path}: not set yet; set it with `pulumi config set --secret --path" in str(refused.value)
+    assert "replaced" not in str(refused.value), "nothing has leaked"
+
+
+def test_where_thumbnails_go_is_passed_on_and_left_to_lightly_otherwise() -> None:
+    recording = up(example(lightly__s3__thumb_suffix="thumbs/[filename].[extension]"))
+    assert recording.one(DATASOURCE, "street-scenes-lightly").inputs["thumb_suffix"] == "thumbs/[filename].[extension]"
+    assert "thumb_suffix" not in recording.one(DATASOURCE, "street-scenes-input").inputs
 
 
 def test_a_dataset_without_type_holds_images() -> None:
@@ -301,26 +331,119 @@ def test_the_outputs_tell_what_became_of_each_dataset(deployed: Recording) -> No
     }
 
 
-def test_all_credentials_are_secret_and_nothing_else_is() -> None:
+def test_the_outputs_tell_what_is_known_of_each_credential_and_hold_none() -> None:
     outputs = up(example(lightly__s3__access="keys")).stack_outputs
-    assert set(outputs) == {"datasets", "credentials"}
+    assert set(outputs) == {"datasets", "credentials", "worker_config"}
     assert outputs["credentials"] == {
         "street-scenes": {
-            "input": {"external_id": Secret(MINTED_EXTERNAL_ID)},
-            "lightly": {"secret_access_key": Secret(SECRET_ACCESS_KEY)},
+            "input": {"kind": "role"},
+            "lightly": {"kind": "access key", "created": "2026-11-24T10:11:12Z"},
         }
     }
-    assert list(secret_values(outputs["datasets"])) == []
-    assert "canary" not in in_the_open(outputs)
+    assert list(secret_values(outputs)) == []
+    assert "canary" not in str(outputs)
+
+
+def test_keys_are_renewed_by_the_epoch_of_today_and_what_was_forced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(epochs, "now", lambda: datetime(2026, 11, 22, tzinfo=UTC))  # epoch 230 of 90 days
+    keys = {"kind": "keys", "rotate_every_days": 90, "permissions_boundary": BOUNDARY}
+    recording = up(example(input__s3__access=keys), rotation="3")
+    assert {it.name for it in recording.of("iam/user:")} == {f"lightly-street-scenes-input-{it}" for it in (232, 233)}
+    assert {it.inputs["permissionsBoundary"] for it in recording.of("iam/user:")} == {BOUNDARY}
+    assert recording.stack_outputs["credentials"]["street-scenes"]["input"] == {
+        "kind": "access key",
+        "created": "2026-11-24T10:11:12Z",
+        "epoch": 233,
+        "rotate_every_days": 90,
+    }
+
+
+def test_keys_that_are_not_renewed_care_for_no_forced_renewal() -> None:
+    recording = up(example(input__s3__access="keys"), rotation="3")
+    assert [it.name for it in recording.of("iam/user:")] == ["lightly-street-scenes-input"]
+
+
+def test_all_keys_of_a_run_are_of_one_epoch_also_over_midnight(monkeypatch: pytest.MonkeyPatch) -> None:
+    last = datetime(2026, 12, 2, 23, 59, 59, tzinfo=UTC)  # of epoch 230 of 90 days
+    moments = itertools.chain([last], itertools.repeat(last + timedelta(seconds=1)))
+    monkeypatch.setattr(epochs, "now", lambda: next(moments))
+    keys = {"kind": "keys", "rotate_every_days": 90}
+    recording = up(example(input__s3__access=keys, lightly__s3__access=keys))
+    assert {it.name.rpartition("-")[2] for it in recording.of("iam/user:")} == {"229", "230"}
+
+
+def test_a_shared_access_is_renewed_once_for_all_its_datasources() -> None:
+    shared = {"kind": "keys", "share": "acme", "rotate_every_days": 90}
+    recording = up(two(input__s3__access=shared, lightly__s3__access=shared))
+    assert len(recording.of("iam/user:")) == len(recording.of("iam/accessKey")) == 2
+    assert len(recording.of("iam/userPolicy")) == 4
+
+
+def test_external_ids_are_renewed_when_asked() -> None:
+    assert {it.name for it in up(external_id_rotation="2").of("random:")} == {
+        f"lightly-street-scenes-{end}-{it}" for end in ("input", "lightly") for it in (1, 2)
+    }
+
+
+def test_given_external_ids_are_handed_on_with_the_one_before() -> None:
+    access = {"kind": "delegated", "external_id": CANARY, "previous_external_id": "canary-external-id-0000"}
+    recording = up(example(input__s3__access=access), external_id_rotation="2")
+    trust = recording.one("iam/role:", "lightly-street-scenes-input").inputs["assumeRolePolicy"]
+    assert isinstance(trust, Secret)
+    assert f'["{CANARY}","canary-external-id-0000"]' in trust.value
+    assert "canary" not in in_the_open(recording.outputs)
+
+
+def test_a_user_of_yours_is_used_and_not_made() -> None:
+    recording = up(example(input__s3__access={"kind": "keys", "user": "ours"}))
+    assert recording.of("iam/user:") == []
+    assert recording.one("iam/accessKey").inputs == {"user": "ours"}
+
+
+def test_a_key_of_yours_is_told_to_lightly_and_shows_nowhere() -> None:
+    brought = {"access_key_id": "AKIAIOSFODNN7EXAMPLE", "secret_access_key": "canary-brought-secret"}
+    recording = up(example(input__s3__access={"kind": "keys", **brought}))
+    assert not [it for it in recording.custom if it.name == "lightly-street-scenes-input"]
+    told = recording.one(DATASOURCE, "street-scenes-input").inputs
+    assert told["s3_access_key_id"] == brought["access_key_id"]
+    assert told["s3_secret_access_key"] == Secret(brought["secret_access_key"])
+    shown = " ".join(in_the_open(it.inputs) for it in recording.resources) + in_the_open(recording.outputs)
+    assert "canary" not in shown
+
+
+def test_how_early_an_expiry_is_said_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(epochs, "now", lambda: datetime(2026, 11, 22, tzinfo=UTC))
+    sas = "?sv=2024-11-04&sr=c&se=2026-12-22&sp=rl&spr=https&sig=canary0own"
+    datasets = example()
+    own = {"account": "theirs", "container": "raw", "prefix": "", "sas_token": sas}
+    datasets["street-scenes"]["input"] = {"azure": own}
+    assert up(datasets).warnings == []
+    (warning,) = up(datasets, warn_days="31").warnings
+    assert warning.startswith(
+        "street-scenes.input: the SAS expires in 30 days, on 2026-12-22T00:00:00Z, and then locks"
+    )
 
 
 def test_source_addresses_give_the_worker_config_that_they_need() -> None:
     recording = up(example(input__s3__allowed_source_ips=["203.0.113.0/24"]))
-    (dataset,) = recording.stack_outputs["datasets"].values()
-    assert dataset["verified"] is False
-    assert dataset["worker_config"] == {"datasource": {"bypass_verify": True}}
+    outputs = recording.stack_outputs
+    assert outputs["datasets"]["street-scenes"]["verified"] is False
+    assert outputs["worker_config"] == {"street-scenes": {"datasource": {"bypass_verify": True}}}
     assert len(recording.warnings) == 1
     assert not recording.of(VERIFICATION)
+
+
+def test_inputs_that_expire_give_the_worker_config_and_the_worker_that_knows_it() -> None:
+    wanted = example(
+        input__s3__create=True,
+        input__s3__retention_days=60,
+        input__s3__expected_run_days=3,
+        input__s3__bucket="acme-new",
+    )
+    outputs = up(wanted).stack_outputs
+    expiration = {"min_days_to_expiration": 4, "handling_strategy": "SKIP"}
+    assert outputs["worker_config"] == {"street-scenes": {"datasource": {"input_expiration": expiration}}}
+    assert outputs["datasets"]["street-scenes"]["worker"] == ">=2.11"
 
 
 def test_neither_the_token_nor_any_secret_is_in_the_open() -> None:

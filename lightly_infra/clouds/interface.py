@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lightly_infra.component import Component
@@ -12,6 +13,30 @@ if TYPE_CHECKING:
     import pulumi
 
     from lightly_infra.permissions import Purpose
+
+
+@dataclass(frozen=True)
+class Credential:
+    """What is to be known of what Lightly gets in with, without its value."""
+
+    kind: str
+    """`role`, `access key`, `SAS` or `service account key`."""
+
+    created: pulumi.Input[str | None] = None
+    """When it was made, or of a SAS, from when it is valid, as `2026-11-25T00:00:00Z`; None where nobody knows."""
+
+    expires: pulumi.Input[str | None] = None
+    """When it stops working by itself, in the same form; None if it does not, or nobody knows."""
+
+    epoch: int | None = None
+    """The epoch it belongs to (`lightly_infra.epochs`), or of a role, how often its external id was renewed; None if it
+    is, or was, never renewed here."""
+
+    rotate_every_days: int | None = None
+    """How long an epoch is."""
+
+    signed_with: str | None = None
+    """Of a SAS: which of the account's keys signed it."""
 
 
 class CloudDatasource(Component):
@@ -31,6 +56,9 @@ class CloudDatasource(Component):
 
     secrets: Mapping[str, pulumi.Output[str]]
     """The secrets Lightly was given; each one is marked."""
+
+    credential: Credential
+    """What is to be known of these secrets."""
 
     granted: pulumi.Output[str]
     """What Lightly was granted, in the cloud's own words; when it changes, the permissions are proved anew."""

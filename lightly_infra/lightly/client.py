@@ -164,19 +164,14 @@ class LightlyClient:
     def find_datasets(self, name: str) -> list[DatasetData]:
         """This account's datasets of exactly that name: one at most, if the server keeps its rules."""
         path = f"/v1/datasets/query/name/{quote(name, safe='')}"
-        found: dict[str, DatasetData] = {}
-        offset = 0
-        while True:
-            # The order and the capitals are the official client's.
-            query = {"shared": "False", "exact": "True", "getAssetsOfTeam": "False"}
-            query |= {"pageSize": str(_PAGE), "pageOffset": str(offset)}
-            page = self._json("GET", path, list[DatasetData], query=query)
-            fresh = {dataset.id: dataset for dataset in page if dataset.id not in found}
-            found |= fresh
-            if len(page) < _PAGE or not fresh:  # nothing new: the server repeats itself
-                # Compared here, for not every server takes `exact` at its word.
-                return [dataset for dataset in found.values() if dataset.name == name]
-            offset += len(page)
+        # The order and the capitals are the official client's.
+        found = self._all(path, {"shared": "False", "exact": "True", "getAssetsOfTeam": "False"})
+        # Compared here, for not every server takes `exact` at its word.
+        return [dataset for dataset in found if dataset.name == name]
+
+    def list_datasets(self) -> list[DatasetData]:
+        """All of this account's datasets, without those that others share with it."""
+        return self._all("/v1/datasets", {"shared": "False", "getAssetsOfTeam": "False"})
 
     def update_dataset(self, dataset_id: str, *, name: str) -> None:
         """Renames the dataset. Raises DatasetUnknown, DatasetNameExists."""
@@ -213,6 +208,19 @@ class LightlyClient:
         permissions = self._json("GET", f"{_dataset(dataset_id)}/datasource/verify", DatasourcePermissions)
         said = {key: self._clean(str(text)) for key, text in (permissions.errors or {}).items() if text}
         return permissions.model_copy(update={"errors": said or None})
+
+    def _all(self, path: str, query: Mapping[str, str]) -> list[DatasetData]:
+        """The datasets of every page."""
+        found: dict[str, DatasetData] = {}
+        offset = 0
+        while True:
+            page_of = {**query, "pageSize": str(_PAGE), "pageOffset": str(offset)}
+            page = self._json("GET", path, list[DatasetData], query=page_of)
+            fresh = {dataset.id: dataset for dataset in page if dataset.id not in found}
+            found |= fresh
+            if len(page) < _PAGE or not fresh:  # nothing new: the server repeats itself
+                return list(found.values())
+            offset += len(page)
 
     def _json(
         self,

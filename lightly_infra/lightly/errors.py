@@ -107,11 +107,19 @@ class PermissionsMissing(LightlyError):
 
     Attributes:
         missing: What it can't do: "list", "read", "write", "overwrite"; empty where Lightly did not say.
+        about: The purposes of the datasources that this may be about; both where Lightly did not say.
     """
 
-    def __init__(self, message: str, *, missing: tuple[str, ...]) -> None:
+    def __init__(
+        self, message: str, *, missing: tuple[str, ...], about: frozenset[str] = frozenset({"INPUT", "LIGHTLY"})
+    ) -> None:
         super().__init__(message)
         self.missing = missing
+        self.about = about
+
+
+class HandoverFailed(LightlyError):
+    """Other credentials of a datasource do not work; the message says which are registered now."""
 
 
 def complaints(error: ValidationError) -> str:

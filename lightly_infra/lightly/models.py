@@ -251,6 +251,8 @@ SECRET_FIELDS: Final[Mapping[str, frozenset[str]]] = {
 """Which fields of a type are secret, by their python names."""
 
 ALL_SECRET_FIELDS: Final = frozenset[str]().union(*SECRET_FIELDS.values())
+CREDENTIAL_FIELDS: Final = ALL_SECRET_FIELDS | {"type", "s3_access_key_id", "s3_arn", "obs_access_key_id"}
+"""What says how Lightly gets in; all else of a config says where to, and how it is used there."""
 _PYTHON_NAMES: Final = {field.alias or name: name for config in _CONFIGS for name, field in config.model_fields.items()}
 
 
@@ -295,6 +297,12 @@ def to_api(config: DatasourceConfig) -> dict[str, str]:
 def secret_values(config: DatasourceConfig) -> tuple[str, ...]:
     """The secrets of `config`, for redaction."""
     return tuple(getattr(config, name).get_secret_value() for name in sorted(SECRET_FIELDS[config.type]))
+
+
+def only_credentials_differ(one: DatasourceConfig, other: DatasourceConfig) -> bool:
+    """Whether they get into the same place, and in another way."""
+    left, right = (it.model_dump(exclude=set(CREDENTIAL_FIELDS)) for it in (one, other))
+    return one != other and left == right
 
 
 def _aliases(config: _Config) -> dict[str, str]:

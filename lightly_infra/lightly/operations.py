@@ -20,9 +20,10 @@ from lightly_infra.lightly.errors import (
 )
 from lightly_infra.lightly.models import DatasetType, check_dataset_id, check_dataset_name
 from lightly_infra.lightly.redaction import one_line
+from lightly_infra.permissions import Purpose
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from lightly_infra.lightly.client import LightlyClient
     from lightly_infra.lightly.models import DatasetData, DatasourcePermissions
@@ -150,6 +151,65 @@ def _content(client: LightlyClient, found: DatasetData) -> str:
     return f"{count} datasource{'s'[: count > 1]}" if count else ""
 
 
+# What tells one place from another, and what people call it; the last two are of one type only.
+_PLACE: Final = {"type": "type", "full_path": "path", "account_name": "account", "obs_endpoint": "endpoint"}
+
+
+def existing_dataset(client: LightlyClient, *, name: str | None, dataset_id: str | None) -> str | None:
+    """The id of the dataset that would be adopted; None where there is none of that name.
+
+    Raises:
+        DatasetConflict: There are several of that name.
+    """
+    if dataset_id is not None:
+        return dataset_id
+    found = _by_name(client, name) if name else None
+    return found.id if found else None
+
+
+def check_datasources(
+    client: LightlyClient, dataset_id: str, wanted: Mapping[str, Mapping[str, str]], *, replace: bool = False
+) -> list[str]:
+    """What setting an existing dataset's datasources would replace that points elsewhere now.
+
+    Args:
+        client: The client.
+        dataset_id: The dataset.
+        wanted: By purpose, under the Python names of the API: `type`, and as far as they are known `full_path`,
+            `account_name` and `obs_endpoint`. A path that is left out is that of something yet to be made.
+        replace: That this is fine.
+
+    Returns:
+        A line for each such datasource, such as `INPUT: type S3 -> GCS; path s3://a/b/ -> gs://c/d/`.
+
+    Raises:
+        DatasetConflict: There is one, and `replace` does not allow it.
+    """
+    found = {it.purpose: it for it in client.list_datasources(dataset_id)}
+    lines = []
+    for purpose, told in wanted.items():
+        # One for both and the pair of the two replace each other.
+        old = found.get(purpose) or found.get(Purpose.INPUT_OUTPUT)
+        if old is not None and (differences := "; ".join(_differences(old.visible, told))):
+            lines.append(f"{purpose}: {differences}")
+    if lines and not replace:
+        shown = "".join(f"\n  {line}" for line in lines)
+        raise DatasetConflict(
+            f"dataset {dataset_id} has datasources that point elsewhere and would be replaced:{shown}\nHave them "
+            "replaced with `replace_datasources: true`, or write what Lightly has"
+        )
+    return lines
+
+
+def _differences(old: Mapping[str, str], told: Mapping[str, str]) -> Iterator[str]:
+    for name, label in _PLACE.items():
+        before, now = old.get(name, ""), told.get(name, "")
+        counts = name in {"type", "full_path"} or (now and old.get("type") == told.get("type"))
+        # Lightly takes a directory with its slash and without.
+        if counts and before.rstrip("/") != now.rstrip("/"):
+            yield f"{label} {before or '(none)'} -> {now or 'one that is made here'}"
+
+
 class _NotYet(LightlyError):
     """Permission-shaped: it may be that the cloud has not heard of its own grants yet."""
 
@@ -180,20 +240,42 @@ def verify_until_allowed(
         PermissionsMissing: Something is not allowed at the deadline.
         ApiError, Unreachable, InvalidAnswer: At once, for waiting does not help.
     """
-    end = clock() + deadline
-    jitter = wait_random_exponential(multiplier=1, max=10)
-    attempts = Retrying(
-        retry=retry_if_exception_type(_NotYet),
-        stop=lambda _: clock() >= end,
-        wait=lambda state: min(jitter(state), max(0.0, end - clock())),
-        sleep=sleep,
-        reraise=True,
-    )
+    attempts = until(deadline, _NotYet, wait=1.0, longest=10.0, sleep=sleep, clock=clock)
     try:
         return attempts(_verify, client, dataset_id)
     except _NotYet as error:
         missing = _missing(dataset_id, deadline, error)
     raise missing
+
+
+def until(
+    deadline: float,
+    passing: type[LightlyError],
+    *,
+    wait: float,
+    longest: float,
+    sleep: Callable[[float], None],
+    clock: Callable[[], float],
+) -> Retrying:
+    """Calls what it is given until it no longer fails with `passing`, at most until the deadline.
+
+    Args:
+        deadline: Seconds from now; a call under way is waited for.
+        passing: What time may mend.
+        wait: Seconds before the second call, with jitter; twice as long each time.
+        longest: Seconds between two calls, at most.
+        sleep: Waits.
+        clock: Seconds.
+    """
+    end = clock() + deadline
+    jitter = wait_random_exponential(multiplier=wait, max=longest)
+    return Retrying(
+        retry=retry_if_exception_type(passing),
+        stop=lambda _: clock() >= end,
+        wait=lambda state: min(jitter(state), max(0.0, end - clock())),
+        sleep=sleep,
+        reraise=True,
+    )
 
 
 def _verify(client: LightlyClient, dataset_id: str) -> DatasourcePermissions:
@@ -212,14 +294,18 @@ def _missing(dataset_id: str, deadline: float, error: _NotYet) -> PermissionsMis
     permissions = error.permissions
     if permissions is None:
         missing: tuple[str, ...] = ()
+        about = _BOTH
         text = f"it can't use the credentials at all: {error}"
     else:
         missing = permissions.missing
+        about = frozenset[str]().union(*(_about(name, permissions.reason(name)) for name in missing))
         text = "; ".join(_cannot(permissions))
+    after = f" after {deadline:.0f} s" if deadline else ""
     return PermissionsMissing(
-        f"Lightly has not got the permissions for dataset {dataset_id} after {deadline:.0f} s: {one_line(text)}. "
+        f"Lightly has not got the permissions for dataset {dataset_id}{after}: {one_line(text)}. "
         f"Likely cause: {_likely_cause(missing, text)}",
         missing=missing,
+        about=about,
     )
 
 
@@ -235,14 +321,22 @@ def _cannot(permissions: DatasourcePermissions) -> list[str]:
     ]
 
 
+_BOTH: Final = frozenset({Purpose.INPUT.value, Purpose.LIGHTLY.value})
+
+
+def _about(name: str, reason: str) -> frozenset[str]:
+    """Which datasources a missing permission may be about: only Lightly's own is ever written to."""
+    if name in {"write", "overwrite"}:
+        return frozenset({Purpose.LIGHTLY.value})
+    return frozenset(it for it in _BOTH if re.search(rf"\b{it}\b", reason)) or _BOTH
+
+
 def _where(name: str, reason: str) -> str:
-    """The datasource that a missing permission is about: only Lightly's own is ever written to."""
-    about_input, about_lightly = (re.search(rf"\b{purpose}\b", reason) for purpose in ("INPUT", "LIGHTLY"))
-    if name in {"write", "overwrite"} or (about_lightly and not about_input):
-        return "the Lightly datasource"
-    if about_input and not about_lightly:
-        return "the Input datasource"
-    return "the Input or the Lightly datasource"
+    """The same in words."""
+    about = _about(name, reason)
+    if about == _BOTH:
+        return "the Input or the Lightly datasource"
+    return "the Input datasource" if Purpose.INPUT in about else "the Lightly datasource"
 
 
 # What is said in the clouds' own words, and what it then most likely is. The first that is found holds.

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Any, Final, Literal, NotRequired, TypedDict
 
-import pulumi  # noqa: TC002 - Pulumi reads the resource's annotations when it runs
+import pulumi
 from pulumi.dynamic import (
     CheckFailure,
     CheckResult,
@@ -17,12 +17,18 @@ from pulumi.dynamic import (
 
 from lightly_infra.dynamic import changed, is_unknown, without_provider
 from lightly_infra.lightly import models, operations
-from lightly_infra.lightly.errors import DatasetConflict, DatasetUnknown, InvalidInput
+from lightly_infra.lightly.errors import DatasetConflict, DatasetUnknown, InvalidInput, LightlyError
 from lightly_infra.provider.session import LightlyProvider
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 OnDestroy = Literal["keep", "delete"]
 KEEP: Final = "keep"
 DELETE: Final = "delete"
+
+# What counts when a dataset is adopted, and never again.
+_AT_ADOPTION: Final = ("datasources", "replace_datasources")
 
 
 class Provider(LightlyProvider):
@@ -51,6 +57,8 @@ class Provider(LightlyProvider):
         # The old inputs are all there is to see here; `diff` looks again, at the outputs.
         if dataset_id == olds.get("dataset_id") and (problem := _type_problem(olds, kind)):
             failures.append(CheckFailure("type", problem))
+        if not olds and not failures:
+            failures = self._adoption_failures(news)
         return CheckResult(news, failures)
 
     def diff(self, id_: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
@@ -72,7 +80,8 @@ class Provider(LightlyProvider):
         else:
             replaces = changed(olds, news, "type") if kind is not None else []
         # Names are unique at Lightly: the old dataset must be gone before the new one is made.
-        return DiffResult(replaces=replaces, delete_before_replace=True)
+        changes = None if replaces or not _differ_at_adoption_only(olds, news) else False
+        return DiffResult(changes, replaces=replaces, delete_before_replace=True)
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Registers the dataset, or takes an existing one where `operations.create_or_adopt` allows it."""
@@ -83,6 +92,10 @@ class Provider(LightlyProvider):
             dataset_id=props.get("dataset_id"),
             adopt=bool(props.get("adopt")),
         )
+        if registered.adopted and (wanted := props.get("datasources")):
+            operations.check_datasources(
+                self.client, registered.id, wanted, replace=bool(props.get("replace_datasources"))
+            )
         actual = {"name": registered.name, "type": registered.type, "adopted": registered.adopted}
         return CreateResult(registered.id, without_provider(props) | actual)
 
@@ -113,6 +126,43 @@ class Provider(LightlyProvider):
             self.client.delete_dataset(id_)
         except DatasetUnknown:
             return  # somebody was faster; what was wanted holds
+
+    def _adoption_failures(self, news: dict[str, Any]) -> list[CheckFailure]:
+        """Whether an existing dataset's datasources would be replaced; nothing where Lightly can't be asked."""
+        wanted = _known(news.get("datasources"))
+        if not wanted or is_unknown(news.get("name")) or is_unknown(news.get("dataset_id")):
+            return []
+        name = news.get("name") if news.get("adopt") else None
+        replace = bool(news.get("replace_datasources"))
+        try:
+            found = operations.existing_dataset(self.client, name=name, dataset_id=news.get("dataset_id"))
+            replaced = operations.check_datasources(self.client, found, wanted, replace=replace) if found else []
+        except DatasetConflict as error:
+            return [CheckFailure("datasources", str(error))]
+        except LightlyError:
+            return []  # a preview works without a token, and `create` says what is wrong
+        for line in replaced:
+            pulumi.log.warn(f"dataset {found}: its datasource is replaced: {line}")
+        return []
+
+
+def _known(wanted: object) -> dict[str, dict[str, str]]:
+    """The datasources that are wanted, without those of which a preview does not know everything yet."""
+    if not isinstance(wanted, dict):
+        return {}
+    return {
+        purpose: told
+        for purpose, told in wanted.items()
+        if isinstance(told, dict) and not any(is_unknown(it) for it in told.values())
+    }
+
+
+def _differ_at_adoption_only(olds: dict[str, Any], news: dict[str, Any]) -> bool:
+    """Whether all that differs is what counted when the dataset was adopted."""
+    # Name and type may be known without having been said; whether it was adopted is only ever known.
+    not_said = {"name", "type"} - set(news)
+    others = {*olds, *news} - {*_AT_ADOPTION, *not_said, "adopted"}
+    return bool(changed(olds, news, *_AT_ADOPTION)) and not changed(olds, news, *others)
 
 
 def _type_problem(olds: dict[str, Any], kind: object) -> str | None:
@@ -145,6 +195,14 @@ class DatasetResourceArgs(TypedDict):
 
     adopt: NotRequired[bool]
     """Take the dataset of that name even if it has content; it is then never deleted. Default: no."""
+
+    datasources: NotRequired[Mapping[str, Mapping[str, pulumi.Input[str]]]]
+    """Of a dataset that is adopted: what its datasources are to be, by purpose: `type` and `full_path` (without it:
+    something yet to be made), on Azure `account_name`, on OBS `obs_endpoint`. One that points elsewhere is not
+    replaced when the dataset is adopted, unless told so. Default: they are replaced without looking."""
+
+    replace_datasources: NotRequired[bool]
+    """Replace what points elsewhere. Default: no."""
 
     on_destroy: NotRequired[OnDestroy]
     """What happens to a dataset made here when it leaves the program. Default: `keep`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import secrets
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -10,16 +11,21 @@ from importlib import import_module
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, cast
 
-from lightly_infra import paths
+from lightly_infra import epochs, paths, retention
 from lightly_infra.clouds.aws import policy
+from lightly_infra.clouds.aws.connection import Settings as Acting
 from lightly_infra.lightly.models import DatasetType
 from lightly_infra.sandbox import project, report
 from lightly_infra.sandbox.cloud import CannotSeed, CannotStart, EmulatedCloud, Source
+from lightly_infra.sandbox.deployed import Deployed
+from lightly_infra.sandbox.engine.environment import environment
 from lightly_infra.sandbox.lightly import LightlyServer
+from lightly_infra.stack import inputs
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from lightly_infra.health import Finding
     from lightly_infra.sandbox.aws.cloud import AwsCloud
     from lightly_infra.sandbox.azure.cloud import AzureCloud
     from lightly_infra.sandbox.engine.interface import Engine, OnChange, OnLog, Program, Result
@@ -104,6 +110,7 @@ class Sandbox:
         self._starting = Lock()
         self._locks: dict[CloudName, Lock] = {}
         self._environment: dict[str, str] = {}
+        self._expiring: tuple[Finding, ...] = ()
         self.token = secrets.token_hex(20) if token is None else token
         self.lightly: LightlyServer
 
@@ -203,11 +210,17 @@ class Sandbox:
             CannotStart: it needs a cloud whose emulator cannot be had.
         """
         self._prepare(program)
-        return self.engine.up(program, on_change)
+        result = self.engine.up(program, on_change)
+        self._expiring = self._look_at_inputs(program, result)
+        return result
 
     def refresh(self, program: Program, on_change: OnChange | None = None) -> Result:
         """Reads every resource back and records what has drifted."""
         return self.engine.refresh(program, on_change)
+
+    def drift(self, program: Program, on_change: OnChange | None = None) -> Result:
+        """What `up` would do to each resource if all were read back before. Notes nothing."""
+        return self.engine.drift(program, on_change)
 
     def destroy(self, program: Program, on_change: OnChange | None = None) -> Result:
         """Deletes what the stack made and may delete."""
@@ -219,7 +232,26 @@ class Sandbox:
 
     def report(self, result: Result) -> report.Report:
         """What was made by `up`, and what the emulated Lightly proved of it."""
-        return report.make(self.engine.name, self.lightly, result)
+        return report.make(self.engine.name, self.lightly, result, self._expiring)
+
+    def deployed(self, program: Program, result: Result) -> Deployed:
+        """What `up` has deployed, for `lightly-infra check`."""
+        return Deployed(
+            program.stack, result.outputs, _settings(program), {self.token, *self.lightly.secrets}, self, program
+        )
+
+    def _look_at_inputs(self, program: Program, result: Result) -> tuple[Finding, ...]:
+        """Where runs have an expected length: ages some inputs, and says which of them a run would skip."""
+        settings, now = _settings(program), epochs.now()
+        if all(it.input.datasource.expected_run_days is None for it in settings.datasets.values()):
+            return ()
+        with environment(self._environment):
+            for _, path, source in inputs.sources(settings, result.outputs):
+                bucket = path.removeprefix("s3://").partition("/")[0]
+                kept = retention.shortest(inputs.rules(bucket, source, Acting(), now), source.prefix, now)
+                if source.expected_run_days is not None and kept is not None:
+                    self.aws.put_aged_images(bucket, source.prefix, kept, now)
+            return tuple(inputs.expiring(settings, result.outputs, now=now))
 
     def _prepare(self, program: Program) -> None:
         """Starts the clouds that the program needs, and has them play the user's part; side by side."""
@@ -278,6 +310,11 @@ class Sandbox:
         from lightly_infra.sandbox.engine.embedded import EmbeddedEngine
 
         return EmbeddedEngine(PROVIDERS, self._environment, on_log=self._on_log)
+
+
+def _settings(program: Program) -> Settings:
+    """The stack's, but for who acts on clouds: here that is the emulated ones' administrator."""
+    return dataclasses.replace(project.settings(program), config={})
 
 
 def _sources(settings: Settings) -> dict[CloudName, list[Source]]:

@@ -110,6 +110,12 @@ class LightlyServer(Server):
         dataset = self.datasets.get(dataset_id)
         return list(dataset.proof) if dataset else []
 
+    @property
+    def secrets(self) -> frozenset[str]:
+        """Every secret that datasources came with."""
+        configs = [config for dataset in self.datasets.values() for config in dataset.datasources.values()]
+        return frozenset(value for it in configs for name, value in it.items() if rules.is_secret(it["type"], name))
+
     def put_dataset(self, dataset_id: str, name: str, kind: str) -> None:
         """Has a dataset there that somebody has made before, by its id."""
         self.datasets.setdefault(dataset_id, Dataset(dataset_id, name, kind, _now(), _now()))

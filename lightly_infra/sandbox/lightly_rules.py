@@ -102,6 +102,12 @@ _NEW_DATASET: Final[Mapping[str, _Rule]] = {
 _CHANGED_DATASET: Final[Mapping[str, _Rule]] = {"name": _NEW_DATASET["name"]}
 
 
+def is_secret(type_: str, name: str) -> bool:
+    """Whether a field of a type of datasource holds a secret, masked in answers or not."""
+    rule = FIELDS[type_].get(name)
+    return name == "s3ExternalId" or (rule is not None and rule.secret)
+
+
 @dataclass
 class Dataset:
     """A dataset as the emulated API keeps it; tests may write to it."""

@@ -6,18 +6,16 @@ import re
 import runpy
 import sys
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
 from lightly_infra import stack as shipped
-from lightly_infra.sandbox import stackfile
 from lightly_infra.sandbox.engine.interface import Program
-from lightly_infra.sandbox.stackfile import ProjectError
+from lightly_infra.stack import files
+from lightly_infra.stack.files import ProjectError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-SHIPPED_PROJECT: Final = "lightly-infra"
+    from collections.abc import Callable
+    from pathlib import Path
 
 
 def of_stack(stack: str, directory: Path) -> Program:
@@ -26,29 +24,14 @@ def of_stack(stack: str, directory: Path) -> Program:
     Raises:
         ProjectError: there is no `Pulumi.yaml` here or above, no such stack in it, or no Python program.
     """
-    if not stack or Path(stack).name != stack:
-        raise ProjectError(f"{stack!r} is no stack's name; here are {', '.join(stacks(directory)) or 'none'}")
-    root = _root(directory)
-    project = stackfile.mapping(root / "Pulumi.yaml")
+    file = files.file_of(stack, directory)
+    root = files.root_of(directory)
+    project = files.mapping(root / "Pulumi.yaml")
     runtime = project.get("runtime")
     if (runtime.get("name") if isinstance(runtime, dict) else runtime) != "python":
         raise ProjectError(f"{root / 'Pulumi.yaml'}: the sandbox runs Python programs, runtime is {runtime!r}")
-    file = _configs(root, project) / f"Pulumi.{stack}.yaml"
-    if not file.is_file():
-        known = ", ".join(stacks(directory)) or "none"
-        raise ProjectError(f"no stack {stack!r} in {file.parent}: it has {known}")
-    name = str(project.get("name", root.name))
-    return _program(partial(_run, _entry(root / str(project.get("main", ".")))), name, stack, file)
-
-
-def stacks(directory: Path) -> list[str]:
-    """The stacks that have a config in the project that holds `directory`; none where there is no project."""
-    try:
-        root = _root(directory)
-        files = _configs(root, stackfile.mapping(root / "Pulumi.yaml")).glob("Pulumi.*.yaml")
-    except ProjectError:
-        return []
-    return sorted(it.name.removeprefix("Pulumi.").removesuffix(".yaml") for it in files)
+    run = partial(_run, _entry(root / str(project.get("main", "."))))
+    return _program(run, files.project_name(root), stack, file)
 
 
 def settings(program: Program) -> shipped.Settings:
@@ -68,26 +51,28 @@ def of_file(file: Path) -> Program:
     Raises:
         ProjectError: the file is not there, or is no stack's config.
     """
-    stack = file.name.removeprefix("Pulumi.").removesuffix(".yaml")
+    stack = files.stack_of(file)
     if not re.fullmatch(r"[A-Za-z0-9_.-]{1,100}", stack):
         raise ProjectError(f"{file.name!r}: a stack is called by letters, digits, '.', '_' and '-'; rename the file")
-    return _program(shipped.main, SHIPPED_PROJECT, stack, file)
-
-
-def _root(directory: Path) -> Path:
-    root = next((it for it in (directory, *directory.parents) if (it / "Pulumi.yaml").is_file()), None)
-    if root is None:
-        raise ProjectError(f"no Pulumi.yaml in {directory} or above: run this in a Pulumi project, or give --config")
-    return root
-
-
-def _configs(root: Path, project: Mapping[str, Any]) -> Path:
-    return root / str(project.get("stackConfigDir", "."))
+    return _program(shipped.main, files.SHIPPED_PROJECT, stack, file)
 
 
 def _program(run: Callable[[], None], project: str, stack: str, file: Path) -> Program:
-    config, secret_keys = stackfile.config(file, project)
+    if brought := _brought(files.written(file, project).get(shipped.DATASETS_KEY)):
+        raise ProjectError(
+            f"{file}: {brought} is encrypted and opens a real cloud: the sandbox can neither decrypt nor use it; leave "
+            "it out here, and the sandbox makes one"
+        )
+    config, secret_keys = files.config(file, project)
     return Program(run=run, project=project, stack=stack, config=config, secret_keys=secret_keys)
+
+
+def _brought(value: object, name: str = "") -> str | None:
+    """The first field that holds credentials of the user's own for a real cloud, in which a stand-in is of no use."""
+    if name in {"sas_token", "credentials"} and files.is_encrypted(value):
+        return name
+    inner = value.items() if isinstance(value, dict) else ()
+    return next((found for key, it in inner if (found := _brought(it, key))), None)
 
 
 def _entry(main: Path) -> Path:
@@ -103,5 +88,8 @@ def _run(entry: Path) -> None:
     sys.path.insert(0, str(entry.parent))
     try:
         runpy.run_path(str(entry), run_name="__main__")
+    except SystemExit as ended:
+        if ended.code not in (None, 0):
+            raise RuntimeError(f"the program ended itself with sys.exit({ended.code!r})") from None
     finally:
         sys.path[:] = before

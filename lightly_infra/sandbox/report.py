@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
+    from lightly_infra.health import Finding
     from lightly_infra.sandbox.engine.interface import Failure, Result
     from lightly_infra.sandbox.lightly import LightlyServer
     from lightly_infra.sandbox.probe import Attempt
@@ -94,11 +95,13 @@ class Report:
     """How many resources had which operation."""
     datasets: tuple[Dataset, ...]
     failures: tuple[Failure, ...]
+    inputs: tuple[Finding, ...] = ()
+    """Which inputs a run would skip, where runs have an expected length."""
 
     @property
     def ok(self) -> bool:
-        """Whether everything was deployed, and everything that was tried went as it should."""
-        return not self.failures and all(it.verified or it.bypassed for it in self.datasets)
+        """Whether there is a dataset, everything was deployed, and everything that was tried went as it should."""
+        return not self.failures and bool(self.datasets) and all(it.verified or it.bypassed for it in self.datasets)
 
     def as_json(self) -> dict[str, Any]:
         """The report for machines."""
@@ -107,18 +110,27 @@ class Report:
             "engine": self.engine,
             "resources": dict(self.resources),
             "datasets": [dataset.as_json() for dataset in self.datasets],
+            "inputs": [it.as_json() for it in self.inputs],
             "failures": [{"resource": it.urn, "message": it.message} for it in self.failures],
         }
 
     def __rich__(self) -> RenderableType:
         """The report for people."""
-        return Group(*(part for dataset in self.datasets for part in _tables(dataset)), self._summary())
+        tables = [part for dataset in self.datasets for part in _tables(dataset)]
+        if self.inputs:
+            expiring = _table("Inputs that expire (ages are made up)", "Dataset", "A run that starts now")
+            for it in self.inputs:
+                expiring.add_row(it.dataset, Text(it.message, overflow="fold"))
+            tables.append(expiring)
+        return Group(*tables, self._summary())
 
     def _summary(self) -> Text:
         counts = ", ".join(f"{count} {operation}" for operation, count in sorted(self.resources.items()))
         made = Text(f"Resources: {counts or 'none'} ({self.engine} engine, emulated clouds)\n")
         if self.failures:
             return made + Text("Failed: see the errors above", _BAD)
+        if not self.datasets:
+            return made + Text("No dataset was registered, so nothing was proved: does the program declare one?", _BAD)
         if not self.ok:
             return made + Text("Some permissions are not what they should be: see the lines in red", _BAD)
         skipped = [it.name for it in self.datasets if it.bypassed]
@@ -127,7 +139,7 @@ class Report:
         return made + Text("All permissions proved: what Lightly needs is allowed, everything else is refused", _GOOD)
 
 
-def make(engine: str, lightly: LightlyServer, result: Result) -> Report:
+def make(engine: str, lightly: LightlyServer, result: Result, inputs: tuple[Finding, ...] = ()) -> Report:
     """The report on the deployment `result`, with the proofs of the emulated Lightly."""
     declared = result.outputs.get("datasets")
     outputs = list(declared.values()) if isinstance(declared, dict) else []
@@ -146,7 +158,7 @@ def make(engine: str, lightly: LightlyServer, result: Result) -> Report:
         )
         for dataset in lightly.datasets.values()
     )
-    return Report(engine, result.counts, datasets, result.failures)
+    return Report(engine, result.counts, datasets, result.failures, inputs)
 
 
 def _tables(dataset: Dataset) -> Iterator[RenderableType]:

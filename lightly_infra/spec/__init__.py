@@ -4,14 +4,33 @@ One module for each cloud; `datasets` puts them together, `agreements` is what t
 """
 
 from lightly_infra.spec.datasets import (
+    DATASETS_KEY,
+    PLACEHOLDER,
     CloudSpec,
     DatasetSpec,
+    command_to_set,
+    not_set,
     parse,
     parse_account_id,
+    placeholders,
     secret_fields,
     secrets_of,
     step,
 )
 from lightly_infra.spec.errors import SpecError
 
-__all__ = ["CloudSpec", "DatasetSpec", "SpecError", "parse", "parse_account_id", "secret_fields", "secrets_of", "step"]
+__all__ = [
+    "DATASETS_KEY",
+    "PLACEHOLDER",
+    "CloudSpec",
+    "DatasetSpec",
+    "SpecError",
+    "command_to_set",
+    "not_set",
+    "parse",
+    "parse_account_id",
+    "placeholders",
+    "secret_fields",
+    "secrets_of",
+    "step",
+]

@@ -12,7 +12,7 @@ from lightly_infra.lightly import models
 from lightly_infra.permissions import Purpose
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from lightly_infra.spec.datasets import DatasetSpec
     from lightly_infra.spec.fields import Claim, DatasourceSpec
@@ -34,6 +34,7 @@ def check(datasets: Mapping[str, DatasetSpec]) -> None:
     ]
     _claims_agree(datasources)
     _lightly_prefixes_lie_apart(datasources)
+    _retentions_go_together(datasources)
     for cloud in {type(it.spec) for it in datasources}:
         cloud.check_together([(it.where, it.purpose, it.spec) for it in datasources if type(it.spec) is cloud])
 
@@ -84,11 +85,7 @@ def _claims_agree(datasources: Sequence[_Datasource]) -> None:
 
 
 def _lightly_prefixes_lie_apart(datasources: Sequence[_Datasource]) -> None:
-    by_place: defaultdict[str, list[_Datasource]] = defaultdict(list)
-    for each in datasources:
-        if each.spec.place is not None:  # a bucket whose name is generated is nobody else's
-            by_place[each.spec.place].append(each)
-    for it, other in (pair for group in by_place.values() for pair in permutations(group, 2)):
+    for it, other in _in_one_place(datasources):
         # Within one dataset, `datasets` has looked already.
         if it.dataset == other.dataset or it.purpose is not Purpose.LIGHTLY:
             continue
@@ -109,3 +106,31 @@ def _lightly_prefixes_lie_apart(datasources: Sequence[_Datasource]) -> None:
                 f"{it.where}: its credentials reach all of the container, {other.where}.prefix {other.spec.prefix!r} "
                 "too: Lightly could change and delete that Input; give each a container of its own"
             )
+
+
+def _retentions_go_together(datasources: Sequence[_Datasource]) -> None:
+    """What expires by one datasource's rule must not be what another keeps."""
+    for it, other in _in_one_place(datasources):
+        days = it.spec.retention_days
+        if days is None or days == other.spec.retention_days:
+            continue
+        if paths.contains(it.spec.prefix, other.spec.prefix) or paths.contains(other.spec.prefix, it.spec.prefix):
+            if other.purpose is not Purpose.INPUT:
+                harm = "it would delete what Lightly has written there; give each a directory of its own"
+            elif other.spec.retention_days is None:
+                harm = "it would delete from an Input that keeps everything; write the same for both, or neither"
+            else:
+                harm = f"that one says {other.spec.retention_days}, and the shorter holds for both; write the same"
+            raise ValueError(
+                f"{it.where}.retention_days: {days} days for {it.spec.prefix!r} hold for {other.where}.prefix "
+                f"{other.spec.prefix!r} of the same bucket, too: {harm}"
+            )
+
+
+def _in_one_place(datasources: Sequence[_Datasource]) -> Iterator[tuple[_Datasource, _Datasource]]:
+    """All pairs, in both orders, of datasources in the same bucket or container."""
+    by_place: defaultdict[str, list[_Datasource]] = defaultdict(list)
+    for each in datasources:
+        if each.spec.place is not None:  # a bucket whose name is generated is nobody else's
+            by_place[each.spec.place].append(each)
+    yield from (pair for group in by_place.values() for pair in permutations(group, 2))

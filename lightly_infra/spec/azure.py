@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 
 from lightly_infra import epochs
 from lightly_infra.clouds.azure import policy, sas
-from lightly_infra.spec.fields import Claim, DatasourceSpec, shown
+from lightly_infra.spec.fields import Claim, DatasourceSpec, RotateEveryDays, is_stand_in, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,7 +94,7 @@ class AzureSpec(DatasourceSpec):
         description="With a `prefix`: that it is fine if Lightly gets into all of the container, as it does with a "
         "container's SAS. A container of its own, with `prefix: ''`, is safer.",
     )
-    rotate_every_days: Annotated[int, Field(ge=1, le=3650)] = Field(
+    rotate_every_days: RotateEveryDays = Field(
         90, description="The SAS is signed anew on the first day of every epoch of so many days, and lives two of them."
     )
     sas_token: SecretStr | None = Field(
@@ -156,9 +156,28 @@ class AzureSpec(DatasourceSpec):
         return self.makes("container")
 
     @property
+    def told(self) -> dict[str, str]:
+        """The path, and the account that it is in."""
+        account = {"account_name": self.account} if self.account else {}
+        path = {"full_path": f"{self.container}/{self.prefix}"} if self.container else {}
+        return {"type": "AZURE", **account, **path}
+
+    @property
     def reach(self) -> str:
         """Everything in the container, if the SAS is not a directory's."""
         return self.prefix if self.directory_sas else ""
+
+    @property
+    def makes_lifecycle(self) -> bool:
+        """Whether the account is made: its management policy is one document for all of its containers."""
+        return self.makes("account")
+
+    lifecycle_remedy: ClassVar[str] = "add a rule to the account's yourself, or have one made with 'create: account'"
+
+    @property
+    def rotates(self) -> bool:
+        """Whether a SAS is signed here, anew in every epoch."""
+        return self.sas_token is None
 
     def claims(self, *, on_destroy: str) -> Iterator[Claim]:  # noqa: ARG002 - what is made here is kept anyway
         """How a resource group and an account are made, and what lies in them."""
@@ -203,9 +222,9 @@ class AzureSpec(DatasourceSpec):
 
     def check_purpose(self, purpose: Purpose) -> None:
         """Refuses a SAS that does not open just what the purpose needs."""
-        if self.sas_token is None:
+        super().check_purpose(purpose)
+        if self.sas_token is None or is_stand_in(token := self.sas_token.get_secret_value()):
             return
-        token = self.sas_token.get_secret_value()
         try:
             sas.check(token, purpose=purpose, now=epochs.now(), directory=self.reach)
         except ValueError as error:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
-from lightly_infra import paths
+from lightly_infra import paths, retention
 from lightly_infra.lightly import models
 from lightly_infra.lightly.models import DatasetType
 from lightly_infra.permissions import Purpose
@@ -25,6 +25,12 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from lightly_infra.spec.fields import DatasourceSpec
+
+DATASETS_KEY: Final = "lightly-infra:datasets"
+"""Where the datasets stand in a stack's config."""
+
+PLACEHOLDER: Final = "SET-ME"
+"""What stands for a secret that somebody has yet to set."""
 
 DatasetName = Annotated[str, AfterValidator(models.check_dataset_name)]
 DatasetId = Annotated[str, AfterValidator(models.check_dataset_id)]
@@ -88,6 +94,19 @@ class DatasetSpec(Spec):
     adopt: bool = Field(
         default=False, description="Use the existing dataset of this name even if it has content. Default: no."
     )
+    replace_datasources: bool = Field(
+        default=False,
+        description="Let the existing dataset's datasources be replaced where they point elsewhere. Default: no; "
+        "`preview` and `up` then show what differs, and stop.",
+    )
+    retrain_every_run: bool = Field(
+        default=False,
+        description="Whether a model is trained on the dataset in every run; then nothing of its Input should expire.",
+    )
+    strict_retention: bool = Field(
+        default=False,
+        description="Stop where a lifecycle rule of a bucket of yours would delete too early. Default: warn.",
+    )
     on_destroy: Literal["keep", "delete"] = Field(
         default="keep",
         description="What happens to what was made here when it leaves the YAML: `keep` (default) or `delete`.",
@@ -105,10 +124,28 @@ class DatasetSpec(Spec):
         """Both datasources, by what they are for."""
         return {Purpose.INPUT: self.input, Purpose.LIGHTLY: self.lightly}
 
+    def worker_config(self) -> dict[str, Any]:
+        """The worker config for `schedule_compute_worker_run`, as far as it follows from the datasources."""
+        source = self.input.datasource
+        return retention.worker_config(
+            expected_run_days=source.expected_run_days,
+            handling_strategy=source.handling_strategy,
+            bypass_verify=any(cloud.datasource.shuts_lightly_out for cloud in self.datasources.values()),
+        )
+
+    @property
+    def needs_worker(self) -> str | None:
+        """Which versions of the Lightly Worker know this worker config, such as `>=2.11`; None for any."""
+        return f">={retention.WORKER_VERSION}" if self.input.datasource.expected_run_days is not None else None
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.id is not None and self.name is not None:
             raise ValueError("name: the dataset of an 'id' keeps its name; remove one of the two")
+        if self.replace_datasources and self.id is None and not self.adopt:
+            raise ValueError(
+                "replace_datasources: it is for an existing dataset; give its 'id', or write 'adopt: true'"
+            )
         for purpose, cloud in self.datasources.items():
             try:
                 cloud.datasource.check_purpose(purpose)
@@ -161,13 +198,43 @@ def parse(datasets: object, defaults: Mapping[str, str | None] | None = None) ->
             `street-scenes.input.s3.prefix: '/raw' starts with a slash; …`.
     """
     if not isinstance(datasets, dict) or not datasets:
-        raise SpecError(["lightly-infra:datasets: declare at least one dataset, as a mapping of name to dataset"])
+        raise SpecError([f"{DATASETS_KEY}: declare at least one dataset, as a mapping of name to dataset"])
+    if unset := not_set(datasets):
+        raise SpecError(unset)
     try:
         return _Stack.model_validate({"datasets": datasets}, context=dict(defaults or {})).datasets
     except ValidationError as error:
         told = list(problems(error, DatasetSpec))
     # Raised outside of the except block: as its context, pydantic's error would carry the secrets along.
     raise SpecError(told)
+
+
+def not_set(datasets: object) -> list[str]:
+    """A line for each secret of `lightly-infra:datasets` that is still to be set, as it is written or as it is run."""
+    return [f"{path}: not set yet; set it with `{command_to_set(path)}`" for path in placeholders(datasets)]
+
+
+def placeholders(datasets: object) -> Iterator[str]:
+    """The paths of the secrets that are still to be set."""
+    if isinstance(datasets, dict):
+        names = secret_fields()
+        for key, value in datasets.items():
+            yield from _placeholders(step(str(key)), value, names)
+
+
+def _placeholders(path: str, value: object, names: frozenset[str]) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if key in names and inner == PLACEHOLDER:
+                yield f"{path}.{key}"
+            yield from _placeholders(f"{path}.{key}", inner, names)
+
+
+def command_to_set(path: str, *, stack: str | None = None) -> str:
+    """How to set a secret at a path below `lightly-infra:datasets`; without a stack in the one that is selected."""
+    of_stack = f" --stack {stack}" if stack else ""
+    at = path if path.startswith("[") else f".{path}"
+    return f"pulumi config set{of_stack} --secret --path '{DATASETS_KEY}{at}'"
 
 
 def secrets_of(datasets: Mapping[str, DatasetSpec]) -> Iterator[tuple[str, SecretStr]]:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+import secrets
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from lightly_infra import paths
+from lightly_infra import paths, retention
+from lightly_infra.permissions import Purpose
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from lightly_infra.permissions import Purpose
-
 _MAX_SHOWN: Final = 60
 """Characters of a value that an error repeats."""
+
+_STAND_IN: Final = f"stand-in-{secrets.token_hex(4)}-"
+"""Another one in each process, so that nobody can have written it."""
 
 
 class Spec(BaseModel):
@@ -65,8 +69,19 @@ def _share(value: str) -> str:
     return value
 
 
+def stand_in(encrypted: str) -> str:
+    """What stands for a secret that only the stack's owner can decrypt: the same for the same."""
+    return f"{_STAND_IN}{hashlib.blake2b(encrypted.encode(), key=_STAND_IN.encode(), digest_size=12).hexdigest()}"
+
+
+def is_stand_in(secret: str) -> bool:
+    """Whether a secret is not known, so that nothing can be said of it."""
+    return secret.startswith(_STAND_IN)
+
+
 Prefix = Annotated[str, AfterValidator(paths.normalise_prefix)]
 Share = Annotated[str, AfterValidator(_share)]
+RotateEveryDays = Annotated[int, Field(ge=1, le=3650)]
 
 
 class DatasourceSpec(Spec, ABC):
@@ -76,6 +91,22 @@ class DatasourceSpec(Spec, ABC):
     """What paths begin with, such as `s3`."""
 
     prefix: Prefix = Field(description="The directory, such as `street-scenes/`; `''` for the whole bucket.")
+    retention_days: Annotated[int, Field(ge=1)] | None = Field(
+        None,
+        description="Of an Input whose storage is made here: delete what lies under the prefix once it is so many days "
+        f"old, {retention.MIN_RETENTION_DAYS} or more. Default: keep it.",
+    )
+    expected_run_days: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
+        None,
+        description="Of an Input on S3 that expires: how many days a run takes, `0` for some hours. The worker config "
+        f"then goes around inputs that expire meanwhile (Lightly Worker {retention.WORKER_VERSION} or later).",
+    )
+    handling_strategy: Literal["SKIP", "ABORT"] = Field(
+        "SKIP", description="With `expected_run_days`: skip such inputs, or stop the run (`ABORT`)."
+    )
+    thumb_suffix: str | None = Field(
+        None, description="Where Lightly puts thumbnails below the path. Default: Lightly's own."
+    )
 
     @property
     @abstractmethod
@@ -88,9 +119,29 @@ class DatasourceSpec(Spec, ABC):
         """Whether the bucket or container is made."""
 
     @property
+    @abstractmethod
+    def told(self) -> dict[str, str]:
+        """Where Lightly is told to look, by the Python names of its API; without a path where a name is generated."""
+
+    @property
     def reach(self) -> str:
         """The prefix that Lightly's credentials are limited to, where the cloud can't limit them to `prefix`."""
         return self.prefix
+
+    @property
+    def shuts_lightly_out(self) -> bool:
+        """Whether Lightly's own servers are kept from the data, so that they cannot verify."""
+        return False
+
+    @property
+    def rotates(self) -> bool:
+        """Whether what Lightly gets in with is renewed by epoch, and so whenever somebody asks for it."""
+        return False
+
+    @property
+    def mints_external_id(self) -> bool:
+        """Whether an external id is minted here, which is renewed only when somebody asks for it."""
+        return False
 
     def claims(self, *, on_destroy: str) -> Iterator[Claim]:  # noqa: ARG002 - for clouds to use
         """What it says of things that other datasources of the stack may use too."""
@@ -107,12 +158,66 @@ class DatasourceSpec(Spec, ABC):
             ValueError: the message begins with a path.
         """
 
+    @property
+    def makes_lifecycle(self) -> bool:
+        """Whether the rules for when objects go are made here: they are one document, for all that it is about."""
+        return self.creates
+
+    lifecycle_remedy: ClassVar[str] = "set it on the bucket yourself, or have one made with 'create: true'"
+    """What to do about a retention where the rules are the user's own."""
+
     def check_purpose(self, purpose: Purpose) -> None:
         """Refuses what does not go with the purpose, such as brought credentials that may do too much.
 
         Raises:
             ValueError: the message begins with the field's name and a colon.
         """
+        if purpose is Purpose.INPUT:
+            self._check_retention()
+            self._check_expected_run()
+            return
+        if self.retention_days is not None:
+            raise ValueError(
+                "retention_days: nothing may ever expire in a Lightly datasource, since later runs use what Lightly "
+                "has written; remove it"
+            )
+        if self.expected_run_days is not None or "handling_strategy" in self.model_fields_set:
+            field = "handling_strategy" if self.expected_run_days is None else "expected_run_days"
+            raise ValueError(f"{field}: it is about inputs that expire; write it at the Input")
+
+    def _check_retention(self) -> None:
+        if self.retention_days is None:
+            return
+        try:
+            retention.check_days(self.retention_days)
+        except ValueError as error:
+            raise ValueError(f"retention_days: {error}") from None
+        if not self.makes_lifecycle:
+            raise ValueError(
+                "retention_days: the rules of what is yours are not changed, since they are one document and writing "
+                f"it would replace yours; {self.lifecycle_remedy}"
+            )
+
+    def _check_expected_run(self) -> None:
+        if self.expected_run_days is None:
+            if "handling_strategy" in self.model_fields_set:
+                raise ValueError("handling_strategy: say how long a run takes, too, as expected_run_days")
+            return
+        if self.scheme != "s3":
+            raise ValueError(
+                "expected_run_days: the Lightly Worker looks when inputs expire on Amazon S3 only; remove it, and keep "
+                "inputs for far longer than a run takes"
+            )
+        if self.retention_days is None and self.creates:
+            raise ValueError(
+                "expected_run_days: nothing expires in a bucket that is made without 'retention_days'; remove it, or "
+                "say how long inputs are kept"
+            )
+        if self.retention_days is not None:
+            try:
+                retention.check_run(self.expected_run_days, self.retention_days)
+            except ValueError as error:
+                raise ValueError(f"expected_run_days: {error}") from None
 
     def shared(self, share: str, access: object) -> Claim:
         """That all datasources of a share get in alike."""
@@ -135,6 +240,11 @@ class BucketSpec(DatasourceSpec):
     def creates(self) -> bool:
         """Whether the bucket is made."""
         return self.create
+
+    @property
+    def told(self) -> dict[str, str]:
+        """The path, where the bucket has a name; clouds add their type."""
+        return {"full_path": paths.resource_path(self.scheme, self.bucket, self.prefix)} if self.bucket else {}
 
     def check_brought(self, *of_made_buckets: str) -> None:
         """Refuses a bucket of the user's that has no name, or for which one of these fields is set.

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, model_validator
 
 from lightly_infra.clouds.gcp import policy
-from lightly_infra.spec.fields import BucketSpec, Claim, Share, Spec
+from lightly_infra.spec.fields import BucketSpec, Claim, RotateEveryDays, Share, Spec, is_stand_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -16,8 +15,13 @@ if TYPE_CHECKING:
     from lightly_infra.permissions import Purpose
 
 
+# Of this epoch and the one before, and for a moment that of the one before that.
+_RENEWED_KEYS: Final = 3
+
+
 def _credentials(value: SecretStr) -> SecretStr:
-    policy.check_credentials(value.get_secret_value())
+    if not is_stand_in(value.get_secret_value()):
+        policy.check_credentials(value.get_secret_value())
     return value
 
 
@@ -65,10 +69,16 @@ class GcsAccessSpec(Spec):
         "`pulumi config set --secret --path`.",
     )
 
+    rotate_every_days: RotateEveryDays | None = Field(
+        None,
+        description="Make a new key on the first day of every epoch of so many days; the one before lives on until the "
+        "next. Default: one key for ever.",
+    )
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.credentials is not None:
-            for field in ("service_account", "share"):
+            for field in ("service_account", "share", "rotate_every_days"):
                 if getattr(self, field) is not None:
                     raise ValueError(f"{field}: 'credentials' say whose key it is; remove one of the two")
         return self
@@ -149,6 +159,16 @@ class GcsSpec(BucketSpec):
         self.check_brought("location", "kms_key", "versioning", "labels")
         return self
 
+    @property
+    def told(self) -> dict[str, str]:
+        """The path."""
+        return {"type": "GCS", **super().told}
+
+    @property
+    def rotates(self) -> bool:
+        """Whether a new key is made in every epoch."""
+        return self.access.rotate_every_days is not None
+
     def claims(self, *, on_destroy: str) -> Iterator[Claim]:
         """What a share is like, and where and how a bucket is made."""
         access = self.access
@@ -169,15 +189,20 @@ class GcsSpec(BucketSpec):
 
     @classmethod
     def check_together(cls, datasources: Sequence[tuple[str, Purpose, Self]]) -> None:
-        """Each datasource has a key of its own, and an account has room for ten."""
-        keys: Counter[str] = Counter()
+        """Each share and each other datasource has keys of its own, and an account has room for ten.
+
+        One that is renewed has two, and a third from when the next is made until the oldest goes.
+        """
+        keys: dict[str, dict[str, int]] = {}
         for where, _, it in datasources:
-            account = it.access.service_account
-            if account is None or it.access.share is not None:
+            access = it.access
+            if access.service_account is None:
                 continue
-            keys[account] += 1
-            if keys[account] > policy.MAX_KEYS:
+            held = keys.setdefault(access.service_account, {})
+            held[access.share or where] = 1 if access.rotate_every_days is None else _RENEWED_KEYS
+            if sum(held.values()) > policy.MAX_KEYS:
                 raise ValueError(
-                    f"{where}.access: with this datasource {account} would have more than the {policy.MAX_KEYS} keys "
-                    "that an account may have; let datasources get in by a share, which has one key"
+                    f"{where}.access: with this datasource {access.service_account} would have more than the "
+                    f"{policy.MAX_KEYS} keys that an account may have (a key that is renewed counts as "
+                    f"{_RENEWED_KEYS}); let datasources get in by a share, which has the keys of one"
                 )

@@ -128,6 +128,11 @@ class ObsSpec(BucketSpec):
         """The bucket, in its cloud: another cloud may have one of the same name."""
         return f"obs://{policy.cloud_of(self.endpoint)}/{self.bucket}" if self.bucket else None
 
+    @property
+    def told(self) -> dict[str, str]:
+        """The path, and in which cloud."""
+        return {"type": "OBS", "obs_endpoint": self.endpoint, **super().told}
+
     def claims(self, *, on_destroy: str) -> Iterator[Claim]:
         """Whose a key is, and where and how a bucket is made."""
         cloud = policy.cloud_of(self.endpoint)

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, mod
 from lightly_infra import paths
 from lightly_infra.clouds.aws import policy
 from lightly_infra.lightly import models
-from lightly_infra.spec.fields import BucketSpec, Claim, Share, Spec, shown
+from lightly_infra.spec.fields import BucketSpec, Claim, RotateEveryDays, Share, Spec, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -50,6 +50,21 @@ def _policy_arn(value: str) -> str:
     return value
 
 
+def _user(value: str) -> str:
+    if value.startswith("arn:"):
+        raise ValueError(f"{shown(value)} is an ARN; give the user's name, what follows 'user/' and any path")
+    if not re.fullmatch(r"[\w+=,.@-]{1,64}", value, re.ASCII):
+        raise ValueError(f"{shown(value)} is no user's name: at most 64 letters, digits and _+=,.@-")
+    return value
+
+
+def _access_key_id(value: str) -> str:
+    # Not repeated: the secret may have been put in its place.
+    if not re.fullmatch(r"[A-Z0-9]{16,128}", value):
+        raise ValueError("is no access key id, which has capital letters and digits only, such as AKIAIOSFODNN7EXAMPLE")
+    return value
+
+
 def _tags(tags: dict[str, str]) -> dict[str, str]:
     for key, value in tags.items():
         if key.lower().startswith("aws:"):
@@ -67,7 +82,16 @@ def _tags(tags: dict[str, str]) -> dict[str, str]:
 BucketName = Annotated[str, AfterValidator(paths.check_s3_bucket)]
 SourceIp = Annotated[str, AfterValidator(_source_ip)]
 PolicyArn = Annotated[str, AfterValidator(_policy_arn)]
+UserName = Annotated[str, AfterValidator(_user)]
+AccessKeyId = Annotated[str, AfterValidator(_access_key_id)]
 Tags = Annotated[dict[str, str], AfterValidator(_tags)]
+
+
+# What only one kind of access has.
+_OF_KIND: Final = {
+    "delegated": ("role_arn", "external_id", "previous_external_id"),
+    "keys": ("user", "access_key_id", "secret_access_key", "rotate_every_days"),
+}
 
 
 class AccessSpec(Spec):
@@ -84,17 +108,74 @@ class AccessSpec(Spec):
         None,
         description="What Lightly must show; set it with `pulumi config set --secret --path`. Default: minted.",
     )
+    previous_external_id: models.ExternalId | None = Field(
+        None,
+        description="With another `external_id` for a role that is made here: the one before, which the role takes as "
+        "well until Lightly has been told the new one; set as a secret, and remove it afterwards.",
+    )
+    user: UserName | None = Field(
+        None,
+        description="With `keys`: a user of your own, by its name. A key is made and a policy added; nothing else is "
+        "changed. Default: one is made.",
+    )
+    access_key_id: AccessKeyId | None = Field(
+        None, description="With `keys`: a key of your own. Nothing is made or granted; needs `secret_access_key`."
+    )
+    secret_access_key: models.FilledSecret | None = Field(
+        None, description="The key itself; set it with `pulumi config set --secret --path`."
+    )
+    rotate_every_days: RotateEveryDays | None = Field(
+        None,
+        description="With `keys`: make a new user with a new key on the first day of every epoch of so many days; the "
+        "one before lives on until the next. Default: one key for ever.",
+    )
     permissions_boundary: PolicyArn | None = Field(None, description="Bounds what the identity may ever do.")
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if self.kind == "keys" and (self.role_arn or self.external_id):
-            raise ValueError("role_arn and external_id belong to kind 'delegated'; remove them or change the kind")
+        for kind, fields in _OF_KIND.items():
+            if self.kind != kind and (given := [it for it in fields if getattr(self, it) is not None]):
+                is_ = "belongs" if len(given) == 1 else "belong"
+                raise ValueError(f"{' and '.join(given)} {is_} to kind {kind!r}; remove or change the kind")
         if self.role_arn and not self.external_id:
             raise ValueError("role_arn needs external_id: give the one that the role's trust policy asks for")
         if self.role_arn and self.permissions_boundary:
             raise ValueError("permissions_boundary: a role of your own is not changed; set the boundary on the role")
+        self._previous_fits()
+        self._keys_fit()
         return self
+
+    def _previous_fits(self) -> None:
+        if self.previous_external_id is None:
+            return
+        if self.role_arn:
+            raise ValueError(
+                "previous_external_id: a role of your own is not changed; let its trust policy take both for a while"
+            )
+        if self.external_id is None:
+            raise ValueError(
+                "previous_external_id is for an external_id of your own; one that is minted is renewed with "
+                "`lightly-infra rotate --external-ids`"
+            )
+
+    def _keys_fit(self) -> None:
+        if (self.access_key_id is None) != (self.secret_access_key is None):
+            missing = "secret_access_key" if self.secret_access_key is None else "access_key_id"
+            raise ValueError(f"{missing} is missing: a key of your own has both")
+        if self.access_key_id is not None:
+            for field in ("user", "rotate_every_days", "permissions_boundary", "share"):
+                if getattr(self, field) is not None:
+                    raise ValueError(f"{field}: a key of your own (access_key_id) is used as it is; remove one of them")
+        if self.user is not None:
+            if self.permissions_boundary is not None:
+                raise ValueError(
+                    "permissions_boundary: a user of your own is not changed; set the boundary on the user"
+                )
+            if self.rotate_every_days is not None:
+                raise ValueError(
+                    "rotate_every_days: a user has room for two keys, and a rotation needs three for a moment; leave "
+                    "'user' out to have users made, or bring keys of your own and renew them yourself"
+                )
 
 
 def _spelled_out(value: object) -> object:
@@ -166,11 +247,38 @@ class S3Spec(BucketSpec):
             self.check_brought("versioning", "access_logs")
         return self
 
+    @property
+    def told(self) -> dict[str, str]:
+        """How Lightly gets in, and the path."""
+        return {"type": "S3" if self.access.kind == "keys" else "S3DelegatedAccess", **super().told}
+
+    @property
+    def shuts_lightly_out(self) -> bool:
+        """Whether calls must come from certain addresses, which are not Lightly's."""
+        return bool(self.allowed_source_ips)
+
+    @property
+    def rotates(self) -> bool:
+        """Whether users are made, a new one in every epoch."""
+        return self.access.rotate_every_days is not None
+
+    @property
+    def mints_external_id(self) -> bool:
+        """Whether a role is made that takes a minted one."""
+        return self.access.kind == "delegated" and self.access.role_arn is None and self.access.external_id is None
+
     def claims(self, *, on_destroy: str) -> Iterator[Claim]:
         """What a share and a role are like, and where and how a bucket is made."""
         access = self.access
         if access.share is not None:
             yield self.shared(access.share, access)
+        if access.access_key_id is not None:
+            yield Claim(
+                ("s3 key", access.access_key_id),
+                access.secret_access_key,
+                "access.secret_access_key",
+                f"the key {access.access_key_id!r} has another secret in {{other}}.access; give both the same",
+            )
         if access.role_arn is not None:
             yield Claim(
                 ("role", access.role_arn),
@@ -186,7 +294,7 @@ class S3Spec(BucketSpec):
 
     @classmethod
     def check_together(cls, datasources: Sequence[tuple[str, Purpose, Self]]) -> None:
-        """Access logs go to a bucket that nobody uses, and the policies of an identity fit into IAM."""
+        """Access logs go to a bucket that nobody uses, and the keys and policies of an identity fit into IAM."""
         users = {it.bucket: where for where, _, it in datasources}
         for where, _, it in datasources:
             if it.access_logs is not None and (bucket := it.access_logs.bucket) in users:
@@ -195,11 +303,22 @@ class S3Spec(BucketSpec):
                     "would be logged again or come in as Input; name a bucket that only takes logs"
                 )
         used: Counter[str] = Counter()
+        keys: dict[str, set[str]] = {}
         for where, purpose, it in datasources:
-            identity = it.access.share or where
+            access = it.access
+            if access.user is not None:
+                made = keys.setdefault(access.user, set())
+                made.add(access.share or where)
+                if len(made) > policy.MAX_KEYS:
+                    raise ValueError(
+                        f"{where}.access: with this datasource user {access.user!r} would have more than the "
+                        f"{policy.MAX_KEYS} keys that a user may have; let datasources get in by a share, which has "
+                        "one key"
+                    )
+            identity = f"user {access.user}" if access.user is not None else access.share or where
             used[identity] += it.policy_characters(purpose)
-            limit = policy.INLINE_POLICY_CHARACTERS[it.access.kind]
-            if it.access.role_arn is None and used[identity] > limit:
+            limit = policy.INLINE_POLICY_CHARACTERS[access.kind]
+            if access.role_arn is None and access.access_key_id is None and used[identity] > limit:
                 raise ValueError(
                     f"{where}.access: with this datasource the policies of one identity pass IAM's {limit} "
                     "characters; let it get in by a share of its own"

@@ -16,13 +16,14 @@ from lightly_infra.permissions import Purpose
 from lightly_infra.provider import Dataset as Registration
 from lightly_infra.provider import DatasetResourceArgs
 from lightly_infra.provider.session import TOKEN_CONFIG_KEY
-from lightly_infra.stack.builder import Builders
+from lightly_infra.stack import lifecycles
+from lightly_infra.stack.builder import Builders, datasource_name
 from lightly_infra.stack.settings import DATASETS_KEY, LIGHTLY_ACCOUNT_KEY, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from lightly_infra.clouds.interface import CloudDatasource
+    from lightly_infra.clouds.interface import CloudDatasource, Credential
 
 __all__ = ["DATASETS_KEY", "LIGHTLY_ACCOUNT_KEY", "Settings", "deploy", "main"]
 
@@ -48,10 +49,17 @@ def main() -> None:
 
 
 def deploy(settings: Settings) -> None:
-    """Declares all datasets and exports what they became."""
-    program = _Program(settings)
+    """Declares all datasets and exports what they became.
+
+    Raises:
+        pulumi.RunError: a bucket of the user's own deletes too early for a dataset that does not take it.
+    """
+    builders = Builders(settings)
+    lifecycles.check(settings, builders)
+    program = _Program(settings, builders)
     built = {key: program.dataset(key, dataset) for key, dataset in settings.datasets.items()}
     pulumi.export("datasets", {key: it.outputs() for key, it in built.items()})
+    pulumi.export("worker_config", {key: it.worker_config() for key, it in settings.datasets.items()})
     pulumi.export("credentials", {key: it.credentials() for key, it in built.items()})
 
 
@@ -64,9 +72,10 @@ class _Built:
     dataset: Dataset
     registration: Registration
     sources: Mapping[Purpose, CloudDatasource]
+    needs_worker: str | None
+    """Which versions of the Lightly Worker know its worker config."""
 
     def outputs(self) -> dict[str, Any]:
-        bypass = {} if self.dataset.verified else {"worker_config": {"datasource": {"bypass_verify": True}}}
         return {
             "id": self.dataset.dataset_id,
             "name": self.registration.name,
@@ -74,19 +83,30 @@ class _Built:
             "url": self.dataset.url,
             "verified": self.dataset.verified,
             **{purpose.lower(): {"path": it.path, **it.identity} for purpose, it in self.sources.items()},
-            **bypass,
+            **({"worker": self.needs_worker} if self.needs_worker else {}),
         }
 
     def credentials(self) -> dict[str, Any]:
-        return {purpose.lower(): dict(it.secrets) for purpose, it in self.sources.items()}
+        return {
+            purpose.lower(): _known(it.credential, self.dataset.registered[purpose])
+            for purpose, it in self.sources.items()
+        }
+
+
+def _known(credential: Credential, registered: pulumi.Resource) -> pulumi.Output[dict[str, Any]]:
+    """What is known of a credential once it is registered: what nobody knows, or does not apply, is left out."""
+    return pulumi.Output.all(registered.urn, pulumi.Output.all(**vars(credential))).apply(
+        lambda known: {name: value for name, value in known[1].items() if value is not None}
+    )
 
 
 class _Program:
     """Makes datasets; the clouds' builders make what they stand on."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, builders: Builders) -> None:
         self._first: list[Registration] = []
-        self._builders = Builders(settings)
+        self._builders = builders
+        self._warn_days = settings.warn_days
 
     def dataset(self, key: str, wanted: spec.DatasetSpec) -> _Built:
         name = paths.slug(key)
@@ -95,7 +115,7 @@ class _Program:
         opts = pulumi.ResourceOptions(depends_on=[registration])
         sources = {
             purpose: self._builders.of(cloud.cloud).datasource(
-                f"lightly-{name}-{purpose.lower()}", purpose, cloud.datasource, wanted, opts
+                datasource_name(key, purpose), purpose, cloud.datasource, wanted, opts
             )
             for purpose, cloud in wanted.datasources.items()
         }
@@ -103,10 +123,17 @@ class _Program:
             "registration": registration,
             "input": sources[Purpose.INPUT],
             "lightly": sources[Purpose.LIGHTLY],
+            "warn_days": self._warn_days,
         }
         if wanted.verify_deadline is not None:
             args["verify_deadline"] = wanted.verify_deadline
-        return _Built(Dataset(name, args), registration, sources)
+        if suffixes := {
+            purpose: it.datasource.thumb_suffix
+            for purpose, it in wanted.datasources.items()
+            if it.datasource.thumb_suffix is not None
+        }:
+            args["thumb_suffixes"] = suffixes
+        return _Built(Dataset(name, args), registration, sources, wanted.needs_worker)
 
     def _register(self, name: str, key: str, wanted: spec.DatasetSpec) -> Registration:
         args: DatasetResourceArgs = {"adopt": wanted.adopt, "on_destroy": wanted.on_destroy}
@@ -116,6 +143,9 @@ class _Program:
             args["name"] = wanted.name or key
         if wanted.type is not None or wanted.id is None:
             args["type"] = wanted.type or DatasetType.IMAGES
+        if wanted.id is not None or wanted.adopt:
+            args["datasources"] = {purpose.value: it.datasource.told for purpose, it in wanted.datasources.items()}
+            args["replace_datasources"] = wanted.replace_datasources
         # The others wait for the first: what is wrong with the token or the network is said once.
         registration = Registration(name, args, pulumi.ResourceOptions(depends_on=list(self._first)))
         self._first = self._first or [registration]

@@ -6,14 +6,19 @@ from typing import TYPE_CHECKING
 
 import pulumi
 
-from lightly_infra import epochs
 from lightly_infra.clouds import azure
+from lightly_infra.clouds.azure import lifecycle, policy
+from lightly_infra.retention import Expiry, RulesUnreadable
 from lightly_infra.spec.azure import AzureSpec
-from lightly_infra.stack.builder import CloudBuilder
+from lightly_infra.stack.builder import CloudBuilder, datasource_name
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import date
+
     from lightly_infra.clouds.interface import CloudDatasource
     from lightly_infra.permissions import Purpose
+    from lightly_infra.retention import Rule
     from lightly_infra.spec import DatasetSpec
     from lightly_infra.stack.settings import Settings
 
@@ -25,9 +30,8 @@ class Builder(CloudBuilder[AzureSpec]):
     the state, whichever of its datasets comes first or goes: another name is another resource.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        super().__init__(settings)
-        self._today = epochs.today()  # read once: no SAS of this run is of another epoch than the rest
+    def __init__(self, settings: Settings, today: date) -> None:
+        super().__init__(settings, today)
         self._groups: dict[str, azure.ResourceGroup] = {}
         self._accounts: dict[str, azure.Account] = {}
         self._containers: dict[str, azure.Container] = {}
@@ -67,6 +71,26 @@ class Builder(CloudBuilder[AzureSpec]):
             args["resource_group"] = wanted.resource_group
         return azure.AzureDatasource(name, args, opts)
 
+    async def lifecycle(self, wanted: AzureSpec) -> Sequence[Rule]:
+        """Of a container whose account is the user's own."""
+        if wanted.resource_group is None:
+            raise RulesUnreadable(
+                "resource_group is missing: name it, so that the management policy of its account can be read"
+            )
+        return await lifecycle.read(str(wanted.account), str(wanted.container), wanted.resource_group)
+
+    def _expiries(self, wanted: AzureSpec) -> dict[str, list[Expiry]]:
+        """What expires in the account that is made for `wanted`, by container."""
+        found: dict[str, list[Expiry]] = {}
+        for key, dataset in self.settings.datasets.items():
+            for purpose, cloud in dataset.datasources.items():
+                it = cloud.datasource
+                same = isinstance(it, AzureSpec) and (it is wanted or (it.account and it.account == wanted.account))
+                if same and isinstance(it, AzureSpec) and it.retention_days is not None:
+                    container = it.container or policy.derived_container_name(datasource_name(key, purpose))
+                    found.setdefault(container, []).append(Expiry(it.prefix, it.retention_days))
+        return found
+
     def _container(self, name: str, wanted: AzureSpec, opts: pulumi.ResourceOptions) -> azure.Container | str:
         maker = self._containers_to_create.get(wanted.place or "", wanted)
         if not maker.creates:
@@ -93,6 +117,7 @@ class Builder(CloudBuilder[AzureSpec]):
                 "sku": maker.sku,
                 "hierarchical_namespace": maker.hierarchical_namespace,
                 "soft_delete_days": maker.soft_delete_days,
+                "expiries": self._expiries(maker),
                 "tags": _tags(maker),
             }
             if maker.account:
@@ -119,7 +144,10 @@ class Builder(CloudBuilder[AzureSpec]):
         if wanted.sas_token is not None:
             return azure.OwnSas(wanted.sas_token.get_secret_value(), directory_sas=wanted.directory_sas)
         return azure.ServiceSas(
-            rotate_every_days=wanted.rotate_every_days, directory_sas=wanted.directory_sas, on=self._today
+            rotate_every_days=wanted.rotate_every_days,
+            rotation=self.settings.rotation,
+            directory_sas=wanted.directory_sas,
+            on=self.today,
         )
 
 

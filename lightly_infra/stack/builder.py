@@ -6,15 +6,19 @@ from abc import ABC, abstractmethod
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
+from lightly_infra import epochs, paths
+from lightly_infra.retention import Expiry
 from lightly_infra.spec.fields import BucketSpec, DatasourceSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+    from datetime import date
 
     import pulumi
 
     from lightly_infra.clouds.interface import CloudDatasource
     from lightly_infra.permissions import Purpose
+    from lightly_infra.retention import Rule
     from lightly_infra.spec import DatasetSpec
     from lightly_infra.stack.settings import Settings
 
@@ -23,11 +27,17 @@ _BucketSpec = TypeVar("_BucketSpec", bound=BucketSpec)
 _Bucket = TypeVar("_Bucket")
 
 
+def datasource_name(key: str, purpose: Purpose) -> str:
+    """What a datasource's components are called, such as `lightly-street-scenes-input`."""
+    return f"lightly-{paths.slug(key)}-{purpose.lower()}"
+
+
 class CloudBuilder(ABC, Generic[_Spec]):
     """Makes the components of one cloud; what several datasources share is made once."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, today: date) -> None:
         self.settings = settings
+        self.today = today
 
     @abstractmethod
     def datasource(
@@ -41,6 +51,14 @@ class CloudBuilder(ABC, Generic[_Spec]):
             wanted: what the YAML says of it.
             of: the dataset it belongs to.
             opts: for all components: what they wait for.
+        """
+
+    @abstractmethod
+    async def lifecycle(self, wanted: _Spec) -> Sequence[Rule]:
+        """The lifecycle rules of a bucket of the user's own.
+
+        Raises:
+            RulesUnreadable: they cannot be read.
         """
 
     def declared(self, kind: type[_Spec]) -> Iterator[tuple[_Spec, DatasetSpec]]:
@@ -57,8 +75,8 @@ class BucketBuilder(CloudBuilder[_BucketSpec], Generic[_BucketSpec, _Bucket]):
     kind: ClassVar[type[BucketSpec]]
     """The cloud's model of the YAML."""
 
-    def __init__(self, settings: Settings) -> None:
-        super().__init__(settings)
+    def __init__(self, settings: Settings, today: date) -> None:
+        super().__init__(settings, today)
         self._buckets: dict[str, _Bucket] = {}
         declared = self.declared(cast("type[_BucketSpec]", self.kind))
         self._to_create = {it.place: (it, dataset) for it, dataset in declared if it.create and it.place}
@@ -76,6 +94,17 @@ class BucketBuilder(CloudBuilder[_BucketSpec], Generic[_BucketSpec, _Bucket]):
             self._buckets[name] = self.make_bucket(name, wanted, opts, retain=of.on_destroy == "keep")
         return self._buckets[name]
 
+    def expiries(self, wanted: _BucketSpec) -> list[Expiry]:
+        """What expires in the bucket that is made for `wanted`: what its Inputs say, whichever dataset is theirs.
+
+        Sorted, so that the order of the datasets in the YAML changes nothing.
+        """
+        inside = [wanted]
+        if wanted.place is not None:
+            declared = self.declared(cast("type[_BucketSpec]", self.kind))
+            inside = [it for it, _ in declared if it.place == wanted.place]
+        return sorted({Expiry(it.prefix, it.retention_days) for it in inside if it.retention_days is not None})
+
     @abstractmethod
     def make_bucket(self, name: str, wanted: _BucketSpec, opts: pulumi.ResourceOptions, *, retain: bool) -> _Bucket:
         """The component of a bucket that is made; with `retain` it stays when it leaves the stack."""
@@ -86,12 +115,13 @@ class Builders:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._today = epochs.today()  # read once: no credential of this run is of another epoch than the rest
         self._builders: dict[str, CloudBuilder[Any]] = {}
 
     def of(self, cloud: str) -> CloudBuilder[Any]:
         """The builder of one cloud: `lightly_infra.stack.<cloud>.Builder`."""
         if cloud not in self._builders:
             module = import_module(f"lightly_infra.stack.{cloud}")
-            builder: CloudBuilder[Any] = module.Builder(self._settings)
+            builder: CloudBuilder[Any] = module.Builder(self._settings, self._today)
             self._builders[cloud] = builder
         return self._builders[cloud]

@@ -5,15 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lightly_infra.clouds import gcp
+from lightly_infra.clouds.gcp import lifecycle
 from lightly_infra.spec.gcs import GcsSpec
 from lightly_infra.stack.builder import BucketBuilder
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import date
+
     import pulumi
 
     from lightly_infra.clouds.gcp.access import Access
     from lightly_infra.clouds.interface import CloudDatasource
     from lightly_infra.permissions import Purpose
+    from lightly_infra.retention import Rule
     from lightly_infra.spec import DatasetSpec
     from lightly_infra.stack.settings import Settings
 
@@ -23,8 +28,8 @@ class Builder(BucketBuilder[GcsSpec, gcp.Bucket]):
 
     kind = GcsSpec
 
-    def __init__(self, settings: Settings) -> None:
-        super().__init__(settings)
+    def __init__(self, settings: Settings, today: date) -> None:
+        super().__init__(settings, today)
         self._accesses: dict[str, Access] = {}
 
     def datasource(
@@ -41,12 +46,17 @@ class Builder(BucketBuilder[GcsSpec, gcp.Bucket]):
         }
         return gcp.GCSDatasource(name, args, opts)
 
+    async def lifecycle(self, wanted: GcsSpec) -> Sequence[Rule]:
+        """Of a bucket of the user's own."""
+        return await lifecycle.read(str(wanted.bucket), wanted.project)
+
     def make_bucket(self, name: str, wanted: GcsSpec, opts: pulumi.ResourceOptions, *, retain: bool) -> gcp.Bucket:
         """A bucket as the YAML wants it."""
         args: gcp.BucketArgs = {
             "location": wanted.location or "",  # never empty where a bucket is made: the spec sees to it
             "project": wanted.project,
             "versioning": wanted.versioning,
+            "expiries": self.expiries(wanted),
             "retain": retain,
             "labels": {"managed-by": "lightly-infra", **wanted.labels},
         }
@@ -69,5 +79,8 @@ class Builder(BucketBuilder[GcsSpec, gcp.Bucket]):
             args: gcp.ServiceAccountArgs = {"project": wanted.project}
             if access.service_account:
                 args["email"] = access.service_account
+            if access.rotate_every_days:
+                args["rotate_every_days"] = access.rotate_every_days
+                args["rotation"], args["on"] = self.settings.rotation, self.today
             self._accesses[name] = gcp.ServiceAccount(name, args, opts)
         return self._accesses[name]

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 from typing import TYPE_CHECKING
 
 from lightly_infra.clouds import obs
+from lightly_infra.clouds.obs import connection, lifecycle
+from lightly_infra.retention import RulesUnreadable
 from lightly_infra.spec.obs import ObsSpec
 from lightly_infra.stack.builder import BucketBuilder
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pulumi
 
     from lightly_infra.clouds.interface import CloudDatasource
     from lightly_infra.permissions import Purpose
+    from lightly_infra.retention import Rule
     from lightly_infra.spec import DatasetSpec
 
 
@@ -40,6 +47,14 @@ class Builder(BucketBuilder[ObsSpec, obs.Bucket]):
         }
         return obs.OBSDatasource(name, args, opts)
 
+    async def lifecycle(self, wanted: ObsSpec) -> Sequence[Rule]:
+        """Of a bucket of the user's own, read with the keys of whoever deploys."""
+        if wanted.region is None:
+            raise RulesUnreadable("region is missing: name the bucket's, or set obs:region for the stack")
+        server = connection.Server(wanted.endpoint, wanted.region, wanted.addressing)
+        settings = connection.Settings.read(os.environ, self.settings.config.get)
+        return await asyncio.to_thread(lifecycle.read, str(wanted.bucket), server, settings)
+
     def make_bucket(self, name: str, wanted: ObsSpec, opts: pulumi.ResourceOptions, *, retain: bool) -> obs.Bucket:
         """A bucket as the YAML wants it."""
         args: obs.BucketArgs = {
@@ -47,6 +62,7 @@ class Builder(BucketBuilder[ObsSpec, obs.Bucket]):
             "region": wanted.region or "",  # the spec has seen to it that there is one
             "addressing": wanted.addressing,
             "retain": retain,
+            "expiries": self.expiries(wanted),
         }
         if wanted.bucket:
             args["bucket"] = wanted.bucket

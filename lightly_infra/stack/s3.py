@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from lightly_infra.clouds import aws
+from lightly_infra.clouds.aws import connection, lifecycle
+from lightly_infra.retention import RulesUnreadable
 from lightly_infra.spec.s3 import S3Spec
 from lightly_infra.stack.builder import BucketBuilder
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import date
+
     import pulumi
 
     from lightly_infra.clouds.aws.access import Access
     from lightly_infra.clouds.interface import CloudDatasource
     from lightly_infra.permissions import Purpose
+    from lightly_infra.retention import Rule
     from lightly_infra.spec import DatasetSpec
     from lightly_infra.stack.settings import Settings
 
@@ -23,8 +30,8 @@ class Builder(BucketBuilder[S3Spec, aws.Bucket]):
 
     kind = S3Spec
 
-    def __init__(self, settings: Settings) -> None:
-        super().__init__(settings)
+    def __init__(self, settings: Settings, today: date) -> None:
+        super().__init__(settings, today)
         self._accesses: dict[str, Access] = {}
 
     def datasource(
@@ -43,12 +50,21 @@ class Builder(BucketBuilder[S3Spec, aws.Bucket]):
             args["kms_key_arn"] = wanted.kms_key_arn
         return aws.S3Datasource(name, args, opts)
 
+    async def lifecycle(self, wanted: S3Spec) -> Sequence[Rule]:
+        """Of a bucket of the user's own, read as whoever the stack's provider acts as."""
+        try:
+            settings = connection.Settings.read(self.settings.config)
+        except ValueError as error:
+            raise RulesUnreadable(str(error)) from None
+        return await asyncio.to_thread(lifecycle.read, str(wanted.bucket), wanted.region, settings)
+
     def make_bucket(self, name: str, wanted: S3Spec, opts: pulumi.ResourceOptions, *, retain: bool) -> aws.Bucket:
         """A bucket as the YAML wants it."""
         args: aws.BucketArgs = {
             "region": wanted.region,
             "versioning": wanted.versioning,
             "retain": retain,
+            "expiries": self.expiries(wanted),
             "tags": _tags(wanted),
         }
         if wanted.bucket:
@@ -65,24 +81,47 @@ class Builder(BucketBuilder[S3Spec, aws.Bucket]):
         name = f"lightly-{access.share}-shared" if access.share else name
         if name in self._accesses:
             return self._accesses[name]
-        if access.kind == "keys":
-            user: aws.AccessKeysArgs = {"tags": _tags(wanted)}
-            if access.permissions_boundary:
-                user["permissions_boundary"] = access.permissions_boundary
-            self._accesses[name] = aws.AccessKeys(name, user, opts)
-        else:
-            args: aws.DelegatedAccessArgs = {
-                "lightly_account_id": self.settings.lightly_account_id,
-                "tags": _tags(wanted),
-            }
-            if access.permissions_boundary:
-                args["permissions_boundary"] = access.permissions_boundary
-            if access.role_arn:
-                args["role_arn"] = access.role_arn
-            if access.external_id:
-                args["external_id"] = access.external_id.get_secret_value()
-            self._accesses[name] = aws.DelegatedAccess(name, args, opts)
+        make = self._keys if access.kind == "keys" else self._role
+        self._accesses[name] = make(name, wanted, opts)
         return self._accesses[name]
+
+    def _keys(self, name: str, wanted: S3Spec, opts: pulumi.ResourceOptions) -> Access:
+        access = wanted.access
+        if access.access_key_id and access.secret_access_key:  # the spec sees to it that both are there
+            return aws.BroughtKeys(
+                name,
+                {
+                    "access_key_id": access.access_key_id,
+                    "secret_access_key": access.secret_access_key.get_secret_value(),
+                },
+                opts,
+            )
+        args: aws.AccessKeysArgs = {"tags": _tags(wanted)}
+        if access.user:
+            args["user"] = access.user
+        if access.rotate_every_days:
+            args["rotate_every_days"] = access.rotate_every_days
+            args["rotation"], args["on"] = self.settings.rotation, self.today
+        if access.permissions_boundary:
+            args["permissions_boundary"] = access.permissions_boundary
+        return aws.AccessKeys(name, args, opts)
+
+    def _role(self, name: str, wanted: S3Spec, opts: pulumi.ResourceOptions) -> Access:
+        access = wanted.access
+        args: aws.DelegatedAccessArgs = {
+            "lightly_account_id": self.settings.lightly_account_id,
+            "rotation": self.settings.external_id_rotation,
+            "tags": _tags(wanted),
+        }
+        if access.permissions_boundary:
+            args["permissions_boundary"] = access.permissions_boundary
+        if access.role_arn:
+            args["role_arn"] = access.role_arn
+        if access.external_id:
+            args["external_id"] = access.external_id.get_secret_value()
+        if access.previous_external_id:
+            args["previous_external_id"] = access.previous_external_id.get_secret_value()
+        return aws.DelegatedAccess(name, args, opts)
 
 
 def _tags(wanted: S3Spec) -> dict[str, str]:

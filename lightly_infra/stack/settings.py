@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -13,21 +14,26 @@ import pulumi
 import yaml
 from pulumi.runtime import config as runtime_config
 
-from lightly_infra import spec
+from lightly_infra import expiry, spec
 from lightly_infra.clouds.aws import policy
 from lightly_infra.provider.session import TOKEN_CONFIG_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
-DATASETS_KEY: Final = "lightly-infra:datasets"
+DATASETS_KEY: Final = spec.DATASETS_KEY
 LIGHTLY_ACCOUNT_KEY: Final = "lightly-infra:lightly_account_id"
 
 OBS_SECRET_KEY: Final = "obs:secret_access_key"  # noqa: S105 - the name of a setting, not its value
 
+ROTATION_KEY: Final = "lightly-infra:rotation"
+EXTERNAL_ID_ROTATION_KEY: Final = "lightly-infra:external_id_rotation"
+WARN_DAYS_KEY: Final = "lightly-infra:warn_days"
+
 _OURS: Final = ("lightly-infra:", "obs:")
 _KEYS: Final = (
     *(DATASETS_KEY, LIGHTLY_ACCOUNT_KEY, TOKEN_CONFIG_KEY),
+    *(ROTATION_KEY, EXTERNAL_ID_ROTATION_KEY, WARN_DAYS_KEY),
     *("obs:endpoint", "obs:region", "obs:access_key_id", OBS_SECRET_KEY),
 )
 # Where datasources that do not say otherwise get it from: first the stack's config, then the environment.
@@ -49,6 +55,18 @@ class Settings:
 
     lightly_account_id: str = policy.LIGHTLY_ACCOUNT_ID
     """The AWS account that Lightly comes from."""
+
+    rotation: int = 0
+    """How often credentials were renewed on top of their epochs (`lightly-infra rotate`)."""
+
+    external_id_rotation: int = 0
+    """How often minted external ids were renewed (`lightly-infra rotate --external-ids`)."""
+
+    warn_days: int = expiry.WARN_DAYS
+    """How many days before a credential expires it is said."""
+
+    config: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """The stack's whole config: who acts on a cloud is the providers' to say there."""
 
     @classmethod
     def read(cls, config: Mapping[str, str], *, secret_keys: Collection[str] = ()) -> Settings:
@@ -83,7 +101,24 @@ class Settings:
         if DATASETS_KEY not in secret_keys and (plain := [plain_secret(path) for path, _ in spec.secrets_of(datasets)]):
             raise spec.SpecError(plain)
         account = spec.parse_account_id(config.get(LIGHTLY_ACCOUNT_KEY))
-        return cls(datasets, account or policy.LIGHTLY_ACCOUNT_ID)
+        return replace(
+            cls.of_own_program(config), datasets=datasets, lightly_account_id=account or policy.LIGHTLY_ACCOUNT_ID
+        )
+
+    @classmethod
+    def of_own_program(cls, config: Mapping[str, str]) -> Settings:
+        """What a stack's config says beside datasets, which a program of one's own makes itself.
+
+        Raises:
+            SpecError: a number is none.
+        """
+        return cls(
+            {},
+            rotation=_number(config, ROTATION_KEY, 0),
+            external_id_rotation=_number(config, EXTERNAL_ID_ROTATION_KEY, 0),
+            warn_days=_number(config, WARN_DAYS_KEY, expiry.WARN_DAYS),
+            config=config,
+        )
 
     @classmethod
     def of_stack(cls) -> Settings:
@@ -97,11 +132,7 @@ class Settings:
 
 def plain_secret(path: str) -> str:
     """What to say of a secret that stands in clear at `path` below `lightly-infra:datasets`."""
-    at = path if path.startswith("[") else f".{path}"
-    return (
-        f"{path}: stands in clear; set it with `pulumi config set --secret --path '{DATASETS_KEY}{at}'`, and have "
-        "what stood here replaced"
-    )
+    return f"{path}: stands in clear; set it with `{spec.command_to_set(path)}`, and have what stood here replaced"
 
 
 def in_clear(datasets: object) -> Iterator[str]:
@@ -127,13 +158,23 @@ def _in_clear(path: str, value: object, names: Collection[str]) -> Iterator[str]
     if not isinstance(value, dict) or set(value) == {"secure"}:
         return
     for key, inner in value.items():
-        if key in names and inner is not None and not (isinstance(inner, dict) and set(inner) == {"secure"}):
+        encrypted = isinstance(inner, dict) and set(inner) == {"secure"}
+        if key in names and inner not in (None, spec.PLACEHOLDER) and not encrypted:
             yield f"{path}.{key}"  # a key's JSON may stand there as a mapping
         yield from _in_clear(f"{path}.{key}", inner, names)
 
 
 def _default(config: Mapping[str, str], key: str, *variables: str) -> str | None:
     return config.get(key) or next((value for it in variables if (value := os.environ.get(it))), None)
+
+
+def _number(config: Mapping[str, str], key: str, default: int) -> int:
+    value = config.get(key)
+    if value is None:
+        return default
+    if not re.fullmatch(r"[0-9]{1,6}", value):
+        raise spec.SpecError([f"{key}: {value!r}: write a whole number, 0 or more"])
+    return int(value)
 
 
 def _unknown(key: str) -> str:

@@ -137,7 +137,7 @@ def test_a_role_of_the_users_own_gets_no_policy() -> None:
     def program() -> None:
         access = aws.DelegatedAccess("lightly", {"role_arn": OWN_ROLE, "external_id": GIVEN})
         access.grant("raw", "{}", pulumi.ResourceOptions())
-        assert access.principal_arn is None
+        assert access.principal_arns == {}
 
     assert run(program).custom == []
 
@@ -157,6 +157,7 @@ def test_a_user_and_one_key_are_made_under_the_component() -> None:
         ("aws:iam/user:User", "lightly", component.urn),
         ("aws:iam/accessKey:AccessKey", "lightly", component.urn),
     ]
+    assert recording.one("iam/user").inputs == {}
     assert recording.one("iam/accessKey").inputs == {"user": "lightly-0a1b2c3"}
 
 

@@ -11,6 +11,7 @@ import pytest
 from lightly_infra.clouds import aws
 from lightly_infra.clouds.aws import policy
 from lightly_infra.permissions import Purpose
+from lightly_infra.retention import Expiry
 from tests.pulumi_mocks import MINTED_EXTERNAL_ID, SECRET_ACCESS_KEY, Recording, Secret, in_the_open, run
 
 if TYPE_CHECKING:
@@ -103,6 +104,19 @@ def test_a_prefix_without_its_slash_means_the_directory() -> None:
 def test_a_bad_prefix_is_refused_here_too() -> None:
     with pytest.raises(ValueError, match="which a policy would read as a pattern"):
         on_a_bucket_of_yours(prefix="*")
+
+
+@pytest.mark.parametrize("purpose", [Purpose.LIGHTLY, Purpose.INPUT_OUTPUT])
+def test_nothing_may_expire_where_lightly_writes(purpose: Purpose) -> None:
+    with pytest.raises(
+        ValueError, match=r"^raw: the bucket deletes what lies under 'street-scenes/' after 30 days, and"
+    ):
+        on_a_bucket_of_ours({"expiries": [Expiry("street-scenes/", 30)]}, purpose=purpose)
+    assert on_a_bucket_of_ours({"expiries": [Expiry("elsewhere/", 30)]}, purpose=purpose).of("RolePolicy")
+
+
+def test_what_lightly_only_reads_may_expire() -> None:
+    assert on_a_bucket_of_ours({"expiries": [Expiry("street-scenes/", 30)]}).of("RolePolicy")
 
 
 def test_the_directory_is_made_in_a_bucket_of_ours_after_all_that_guards_the_bucket() -> None:

@@ -184,6 +184,19 @@ def test_only_lightlys_account_with_the_external_id_may_assume_the_role() -> Non
     }
 
 
+def test_while_an_external_id_is_renewed_the_one_before_will_do_as_well() -> None:
+    def asked(**ids: str) -> object:
+        document = policy.trust_policy(**ids)
+        return document["Statement"][0]["Condition"]
+
+    assert asked(external_id="new-external-id", previous_external_id="old-external-id") == {
+        "StringEquals": {"sts:ExternalId": ["new-external-id", "old-external-id"]}
+    }
+    assert asked(external_id="new-external-id", previous_external_id="new-external-id") == asked(
+        external_id="new-external-id"
+    )
+
+
 def test_another_lightly_account_can_be_trusted() -> None:
     document = policy.trust_policy(external_id="canary-external-id", lightly_account_id="111122223333")
     assert document["Statement"][0]["Principal"] == {"AWS": "arn:aws:iam::111122223333:root"}

@@ -8,6 +8,7 @@ import pulumi
 import pytest
 
 from lightly_infra.clouds import aws
+from lightly_infra.retention import Expiry
 from tests.pulumi_mocks import Recorded, Recording, run
 
 KEY = "arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
@@ -90,6 +91,46 @@ def test_incomplete_uploads_are_aborted_and_nothing_ever_expires() -> None:
         "filter": {"prefix": ""},
         "abortIncompleteMultipartUpload": {"daysAfterInitiation": 7},
     }
+
+
+def test_what_shall_expire_does_so_under_its_prefix_beside_the_rule_for_uploads() -> None:
+    recording = made({"expiries": [Expiry("videos", 60), Expiry("raw/", 30)]})
+    abort, *expiring = part(recording, "BucketLifecycleConfiguration").inputs["rules"]
+    assert abort == part(made(), "BucketLifecycleConfiguration").inputs["rules"][0]
+    assert expiring == [
+        {
+            "id": "expire-raw-e414985f",
+            "status": "Enabled",
+            "filter": {"prefix": "raw/"},
+            "expiration": {"days": 30},
+        },
+        {
+            "id": "expire-videos-7602a225",
+            "status": "Enabled",
+            "filter": {"prefix": "videos/"},
+            "expiration": {"days": 60},
+        },
+    ]
+
+
+def test_expiries_make_no_other_resources_and_change_no_other() -> None:
+    def others(args: aws.BucketArgs) -> list[object]:
+        return [(it.urn, it.inputs) for it in made(args).resources if "Lifecycle" not in it.type]
+
+    assert others({"expiries": [Expiry("raw/", 30)]}) == others({})
+
+
+@pytest.mark.parametrize(
+    ("expiries", "said"),
+    [
+        ([Expiry("raw/", 29)], "^data: expiries: 'raw/': 29 days are too short"),
+        ([Expiry("raw/", 30), Expiry("", 60)], "^data: expiries: what lies under 'raw/' would go after 30 days, and"),
+        ([Expiry("*", 30)], "^data: expiries: .*which a policy would read as a pattern"),
+    ],
+)
+def test_expiries_that_lightly_cannot_work_with_are_refused(expiries: list[Expiry], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        made({"expiries": expiries})
 
 
 def test_versioning_is_off_unless_asked_for() -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import date
 from typing import Any
 
 import pulumi
 import pytest
 
+from lightly_infra import epochs
 from lightly_infra.clouds import gcp
 from tests.pulumi_mocks import GOOGLE_KEY, PROJECT_ID, Recording, Secret, in_the_open, run
 
@@ -108,6 +110,60 @@ def test_lightly_is_told_the_key_itself_and_not_its_base64() -> None:
     assert told["config"] == {"type": "GCS", "gcs_credentials": Secret(GOOGLE_KEY)}
     assert told["secrets"] == {"credentials": Secret(GOOGLE_KEY)}
     assert told["member"] == f"serviceAccount:{EMAIL}"
+
+
+# -- renewal
+
+DAY = date(2026, 11, 22)  # day 20,779: epoch 230 of 90 days, which lasts until 2026-12-02
+
+
+def renewed(**args: Any) -> tuple[list[str], Secret, dict[str, Any]]:
+    """The names of the keys, the one that Lightly is told, and what is known of it."""
+
+    def program() -> None:
+        given: gcp.ServiceAccountArgs = {"rotate_every_days": 90, "on": DAY}
+        access = gcp.ServiceAccount("lightly", given | args)  # type: ignore[arg-type]  # of any test's choice
+        pulumi.export("told", access.config["gcs_credentials"])
+        pulumi.export("credential", {it: value for it, value in vars(access.credential).items() if value is not None})
+
+    recording = run(program)
+    found = recording.of("serviceaccount/key")
+    assert {it.inputs["serviceAccountId"] for it in found} == {args.get("email", EMAIL)}
+    assert all("privateKey" in it.secret_outputs for it in found)
+    outputs = recording.stack_outputs
+    return [it.name for it in found], outputs["told"], outputs["credential"]
+
+
+@pytest.mark.parametrize("args", [{}, {"email": OWN}])
+def test_this_epoch_and_the_one_before_each_have_a_key_and_lightly_is_told_the_newer(args: dict[str, Any]) -> None:
+    keys, told, known = renewed(**args)
+    assert keys == ["lightly-229", "lightly-230"]
+    assert told == Secret(GOOGLE_KEY.replace("canary-google-key", "canary-google-key230"))
+    assert known == {
+        "kind": "service account key",
+        "created": "2026-11-24T10:11:12Z",
+        "expires": None,
+        "epoch": 230,
+        "rotate_every_days": 90,
+    }
+
+
+@pytest.mark.parametrize(
+    ("args", "keys"),
+    [
+        ({"on": date(2026, 12, 2)}, ["lightly-229", "lightly-230"]),
+        ({"on": date(2026, 12, 3)}, ["lightly-230", "lightly-231"]),
+        ({"rotation": 1}, ["lightly-230", "lightly-231"]),
+    ],
+)
+def test_one_generation_moves_on_with_the_epoch_or_when_it_is_forced(args: dict[str, Any], keys: list[str]) -> None:
+    assert renewed(**args)[0] == keys
+
+
+def test_without_a_day_it_is_today(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(epochs, "today", lambda: DAY)
+    recording = account({"rotate_every_days": 90})
+    assert [it.name for it in recording.of("serviceaccount/key")] == ["lightly-229", "lightly-230"]
 
 
 # -- a service account of the user's own

@@ -11,6 +11,7 @@ import pytest
 from lightly_infra.clouds import obs
 from lightly_infra.clouds.obs import policy
 from lightly_infra.permissions import Purpose
+from lightly_infra.retention import Expiry
 from tests.pulumi_mocks import Recorded, Recording, Secret, in_the_open, run
 
 ENDPOINT = "https://obs.eu-de.otc.t-systems.com"
@@ -65,6 +66,25 @@ def test_name_region_and_addressing_are_passed_on_even_when_known_only_later() -
         "acme",
         "virtual",
     )
+
+
+def test_what_shall_expire_changes_the_lifecycle_and_nothing_else() -> None:
+    found = inputs(made(expiries=[Expiry("raw", 30)]), "Bucket")
+    assert json.loads(found["lifecycle"]) == policy.lifecycle([Expiry("raw/", 30)])
+    assert {**found, "lifecycle": ""} == {**inputs(made(), "Bucket"), "lifecycle": ""}
+
+
+@pytest.mark.parametrize(
+    ("expiries", "said"),
+    [
+        ([Expiry("raw/", 29)], "^data: expiries: 'raw/': 29 days are too short"),
+        ([Expiry("raw/", 30), Expiry("raw/new/", 60)], "^data: expiries: what lies under 'raw/new/' would go after"),
+        ([Expiry("a:b/", 30)], "^data: expiries: 'a:b/' holds ':', for which OBS takes no rule"),
+    ],
+)
+def test_expiries_that_do_not_work_are_refused(expiries: list[Expiry], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        made(expiries=expiries)
 
 
 def test_the_bucket_stays_unless_it_is_told_to_go() -> None:
@@ -236,3 +256,16 @@ def test_a_bucket_of_ours_needs_the_user_to_let_in() -> None:
     nobody: obs.AccessKeysArgs = {"access_key_id": "AKOBS", "secret_access_key": "canary-secret"}
     with pytest.raises(ValueError, match="raw: the access needs its 'user'"):
         joined(ours={}, keys=nobody)
+
+
+@pytest.mark.parametrize("purpose", [Purpose.LIGHTLY, Purpose.INPUT_OUTPUT])
+def test_nothing_may_expire_where_lightly_writes(purpose: Purpose) -> None:
+    with pytest.raises(
+        ValueError, match=r"^raw: the bucket deletes what lies under 'street-scenes/' after 30 days, and"
+    ):
+        joined(ours={"expiries": [Expiry("street-scenes/", 30)]}, purpose=purpose)
+    assert joined(ours={"expiries": [Expiry("elsewhere/", 30)]}, purpose=purpose).of("Grant")
+
+
+def test_what_lightly_only_reads_may_expire() -> None:
+    assert joined(ours={"expiries": [Expiry("street-scenes/", 30)]}).of("Grant")

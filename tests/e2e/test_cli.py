@@ -2,49 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
 import socket
 import subprocess
-import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
-from platformdirs import user_cache_path
 
+from tests.e2e.command import COMMAND, ENVIRONMENT, ROOT, document, run
 from tests.sandbox.liveness import children_of
 
-ROOT = Path(__file__).parents[2]
-COMMAND = [str(Path(sys.executable).with_name("lightly-infra"))]
 STACKS = sorted(it.name.removeprefix("Pulumi.").removesuffix(".yaml") for it in (ROOT / "stacks").glob("Pulumi.*.yaml"))
-
-# No token, no cloud account, no Pulumi CLI: what a fresh machine has, once Azurite is installed.
-ENVIRONMENT = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "COLUMNS": "200"}
-ENVIRONMENT |= {"XDG_CACHE_HOME": str(user_cache_path())}
-ENVIRONMENT |= {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
-
-
-def run(
-    *args: str, cwd: Path = ROOT, environment: dict[str, str] | None = None, timeout: float = 90
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *args],
-        cwd=cwd,
-        env=ENVIRONMENT | (environment or {}),
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
-
-
-def document(done: subprocess.CompletedProcess[str]) -> Any:
-    return json.loads(done.stdout)
 
 
 @pytest.mark.parametrize("stack", STACKS)
@@ -160,7 +132,7 @@ def test_what_cannot_be_asked_for_exits_with_two(args: list[str], told: str) -> 
     assert told in done.stderr
     refusal = document(done)
     assert told in refusal["failures"][0]["message"]
-    assert set(refusal) == {"ok", "engine", "resources", "datasets", "failures"}
+    assert set(refusal) == {"ok", "engine", "resources", "datasets", "inputs", "failures"}
 
 
 def test_a_program_that_fails_exits_with_one(tmp_path: Path) -> None:

@@ -204,7 +204,8 @@ def test_destroy_keeps_the_data_and_takes_lightlys_access_away(
 
 def _adopting(datasets: Datasets) -> Datasets:
     adopting = copy.deepcopy(datasets)
-    adopting["street-scenes"]["adopt"] = True
+    # The Lightly bucket that was kept has its own name, and the next one another.
+    adopting["street-scenes"] |= {"adopt": True, "replace_datasources": True}
     return adopting
 
 

@@ -153,9 +153,8 @@ def test_limited_source_addresses_are_deployed_without_verification(
     result = sandbox.up(program(street_scenes))
 
     assert not result.failures
-    output = result.outputs["datasets"]["street-scenes"]
-    assert output["verified"] is False
-    assert output["worker_config"] == {"datasource": {"bypass_verify": True}}
+    assert result.outputs["datasets"]["street-scenes"]["verified"] is False
+    assert result.outputs["worker_config"] == {"street-scenes": {"datasource": {"bypass_verify": True}}}
     assert not any("verify" in it for it in sandbox.lightly.requests)
     report = sandbox.report(result)
     assert (report.ok, report.datasets[0].verified) == (True, False)

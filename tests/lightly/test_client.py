@@ -142,6 +142,17 @@ def test_all_pages_are_read_and_a_page_that_repeats_itself_ends_it(monkeypatch: 
     assert len(stuck.requests) == 2
 
 
+def test_all_datasets_of_the_account_are_listed_page_by_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lightly_infra.lightly.client._PAGE", 2)
+    datasets = [{**DATASET, "id": str(number) * 24, "name": f"number {number}"} for number in range(3)]
+    server = Server(ok(datasets[:2]), ok(datasets[2:]))
+    assert [it.name for it in server.client().list_datasets()] == ["number 0", "number 1", "number 2"]
+    assert [it.url.path for it in server.requests] == ["/v1/datasets"] * 2
+    assert server.requests[1].url.query.decode() == (
+        "shared=False&getAssetsOfTeam=False&pageSize=2&pageOffset=2&token=the-token"
+    )
+
+
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
 @pytest.mark.parametrize(
     "bad", [httpx.ConnectError, httpx.ReadTimeout, httpx.RemoteProtocolError, httpx.WriteError, 429, 502, 503, 504]

@@ -17,7 +17,13 @@ from lightly_infra.lightly.errors import (
     Unreachable,
 )
 from lightly_infra.lightly.models import DatasetType, parse_config
-from lightly_infra.lightly.operations import RegisteredDataset, create_or_adopt, verify_until_allowed
+from lightly_infra.lightly.operations import (
+    RegisteredDataset,
+    check_datasources,
+    create_or_adopt,
+    existing_dataset,
+    verify_until_allowed,
+)
 from lightly_infra.sandbox.lightly import LightlyServer
 
 if TYPE_CHECKING:
@@ -242,6 +248,91 @@ def test_several_datasets_of_one_name_are_for_the_user_to_choose_from(
     assert second in str(conflict.value)
 
 
+# -- what an existing dataset's datasources point to
+
+
+def existing(client: LightlyClient, *datasources: dict[str, str]) -> str:
+    dataset_id = client.create_dataset(NAME, IMAGES)
+    for it in datasources:
+        client.set_datasource(dataset_id, parse_config(it))
+    return dataset_id
+
+
+def on_s3(purpose: str, path: str) -> dict[str, str]:
+    keys = {"s3_access_key_id": "AK", "s3_secret_access_key": "canary-secret"}
+    return {"type": "S3", "purpose": purpose, "full_path": path, "s3_region": "eu-central-1", **keys}
+
+
+def on_azure(path: str) -> dict[str, str]:
+    account = {"account_name": "acmedata", "account_key": "?canary-secret"}
+    return {"type": "AZURE", "purpose": "INPUT", "full_path": path, **account}
+
+
+@pytest.mark.parametrize(
+    ("old", "told", "differences"),
+    [
+        (on_s3("INPUT", "s3://a/b/"), {"type": "S3", "full_path": "s3://a/b/"}, None),
+        (on_s3("INPUT", "s3://a/b"), {"type": "S3", "full_path": "s3://a/b/"}, None),
+        (on_s3("INPUT", "s3://a/b/"), {"type": "S3", "full_path": "s3://a/c/"}, "path s3://a/b/ -> s3://a/c/"),
+        (
+            on_s3("INPUT", "s3://a/b/"),
+            {"type": "S3DelegatedAccess", "full_path": "s3://a/b/"},
+            "type S3 -> S3DelegatedAccess",
+        ),
+        (
+            on_s3("INPUT", "s3://a/b/"),
+            {"type": "AZURE", "account_name": "acmedata", "full_path": "raw/"},
+            "type S3 -> AZURE; path s3://a/b/ -> raw/",
+        ),
+        (on_s3("INPUT", "s3://a/b/"), {"type": "S3"}, "path s3://a/b/ -> one that is made here"),
+        (on_s3("LIGHTLY", "s3://a/b/"), {"type": "S3", "full_path": "s3://a/c/"}, None),
+        (on_azure("raw/"), {"type": "AZURE", "account_name": "acmedata", "full_path": "raw/"}, None),
+        (
+            on_azure("raw/"),
+            {"type": "AZURE", "account_name": "acmeother", "full_path": "raw/"},
+            "account acmedata -> acmeother",
+        ),
+        (on_s3("INPUT_OUTPUT", "s3://a/"), {"type": "S3", "full_path": "s3://a/b/"}, "path s3://a/ -> s3://a/b/"),
+    ],
+)
+def test_a_datasource_of_the_same_purpose_that_is_elsewhere_is_not_replaced(
+    client: LightlyClient, old: dict[str, str], told: dict[str, str], differences: str | None
+) -> None:
+    dataset_id = existing(client, old)
+    if differences is None:
+        assert check_datasources(client, dataset_id, {"INPUT": told}) == []
+        return
+    with pytest.raises(DatasetConflict) as refused:
+        check_datasources(client, dataset_id, {"INPUT": told})
+    said = str(refused.value)
+    assert (
+        f"dataset {dataset_id} has datasources that point elsewhere and would be replaced:\n  INPUT: {differences}\n"
+        in said
+    )
+    assert "`replace_datasources: true`" in said
+    assert "canary" not in said
+    assert check_datasources(client, dataset_id, {"INPUT": told}, replace=True) == [f"INPUT: {differences}"]
+
+
+def test_one_datasource_for_both_is_shown_for_both(client: LightlyClient) -> None:
+    dataset_id = existing(client, on_s3("INPUT_OUTPUT", "s3://a/"))
+    wanted = {it: {"type": "S3", "full_path": f"s3://a/{it.lower()}/"} for it in ("INPUT", "LIGHTLY")}
+    assert check_datasources(client, dataset_id, wanted, replace=True) == [
+        "INPUT: path s3://a/ -> s3://a/input/",
+        "LIGHTLY: path s3://a/ -> s3://a/lightly/",
+    ]
+
+
+def test_the_dataset_that_would_be_adopted_is_found_by_id_or_name(server: LightlyServer, client: LightlyClient) -> None:
+    assert existing_dataset(client, name=NAME, dataset_id=None) is None
+    dataset_id = existing(client)
+    before = len(server.requests)
+    assert existing_dataset(client, name=None, dataset_id=ID) == ID
+    assert existing_dataset(client, name=None, dataset_id=None) is None
+    assert len(server.requests) == before
+    assert existing_dataset(client, name=NAME, dataset_id=None) == dataset_id
+
+
 class Verifies:
     """Answers to verify, one after the other, and a clock that only sleeping moves."""
 
@@ -351,4 +442,9 @@ def test_what_is_missing_is_told_with_the_datasource_the_reason_and_the_likely_c
     with pytest.raises(PermissionsMissing, match=said) as failed:
         Verifies(response).run(0)
     assert failed.value.missing == missing
-    assert f"dataset {ID} after 0 s" in str(failed.value)
+    assert f"for dataset {ID}: it can't" in str(failed.value)
+
+
+def test_how_long_it_was_tried_is_told() -> None:
+    with pytest.raises(PermissionsMissing, match=f"for dataset {ID} after 120 s: it can't write"):
+        Verifies(answer("canWrite")).run()

@@ -26,6 +26,7 @@ from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
 from lightly_infra.clouds.obs import errors, policy
 from lightly_infra.clouds.obs.resources import bucket, grant, marker, session
 from lightly_infra.permissions import Purpose
+from lightly_infra.retention import Expiry
 from lightly_infra.sandbox.obs.cloud import ObsCloud
 from tests.provider.emulated import UNKNOWN
 
@@ -36,6 +37,7 @@ USER = "arn:aws:iam::0123456789abcdef0123456789abcdef:user/fedcba9876543210fedcb
 SERVER = {"endpoint": "https://obs.eu-de.otc.t-systems.com", "region": "eu-de", "addressing": "path"}
 KEYS = (errors.ACCESS_KEY_ID, errors.SECRET_ACCESS_KEY)
 LIFECYCLE = policy.to_json(policy.lifecycle())
+RAW = Expiry("raw/", 30)
 
 PROVIDERS = [bucket.Provider, grant.Provider, marker.Provider]
 every_provider = pytest.mark.parametrize("provider", PROVIDERS, ids=lambda it: it.__module__.rpartition(".")[2])
@@ -159,6 +161,19 @@ def test_the_whole_life_of_a_bucket(cloud: ObsCloud, make: Make) -> None:
 
     provider.delete(created.id, props)
     assert provider.read(created.id, props).id == ""
+
+
+@pytest.mark.usefixtures("cloud")
+def test_what_expires_changes_in_place(make: Make) -> None:
+    provider, props = make(bucket.Provider), bucket_props(lifecycle=policy.to_json(policy.lifecycle([RAW])))
+    created = provider.create(dict(props))
+    assert provider.read(created.id, props).inputs is None
+    news = bucket_props(bucket=props["bucket"])
+    assert provider.diff(created.id, props, news).replaces == []
+    provider.update(created.id, props, dict(news))
+    assert provider.read(created.id, news).inputs is None
+    assert provider.read(created.id, props).inputs is not None, "what is no longer there shows as drift"
+    provider.delete(created.id, news)
 
 
 @pytest.mark.usefixtures("cloud")

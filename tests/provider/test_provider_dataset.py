@@ -77,6 +77,104 @@ def test_all_failures_are_told_at_once(provider: Provider) -> None:
     assert set(failures(provider, name="a", type="b", on_destroy="c")) == {"name", "type", "on_destroy"}
 
 
+# -- an existing dataset's datasources
+
+WANTED = {"INPUT": {"type": "S3", "full_path": "s3://acme-raw/scenes/"}, "LIGHTLY": {"type": "S3"}}
+SAID = "INPUT: type GCS -> S3; path gs://acme-old/raw/ -> s3://acme-raw/scenes/"
+
+
+@pytest.fixture
+def theirs(server: LightlyServer, provider: Provider) -> str:
+    """A dataset whose Input is somewhere else."""
+    dataset_id = provider.create(dict(INPUTS)).id
+    server.datasets[dataset_id].set_datasource(
+        {"id": "1" * 24, "type": "GCS", "purpose": "INPUT", "fullPath": "gs://acme-old/raw/"}
+    )
+    return dataset_id
+
+
+@pytest.fixture(params=["id", "name"])
+def adopting(request: pytest.FixtureRequest, theirs: str) -> dict[str, Any]:
+    by_id = {"dataset_id": theirs, "name": None}
+    return INPUTS | {"datasources": WANTED} | (by_id if request.param == "id" else {"adopt": True})
+
+
+def test_a_preview_refuses_to_replace_what_points_elsewhere(provider: Provider, adopting: dict[str, Any]) -> None:
+    found = failures(provider, **adopting)
+    assert set(found) == {"datasources"}
+    assert SAID in found["datasources"]
+    assert failures(provider, OURS, **adopting) == {}, "what has been adopted follows the program"
+
+
+def test_so_does_a_creation(provider: Provider, adopting: dict[str, Any]) -> None:
+    with pytest.raises(DatasetConflict, match="point elsewhere"):
+        provider.create({name: value for name, value in adopting.items() if value is not None})
+
+
+def test_it_is_told_and_done_where_that_is_allowed(
+    provider: Provider, adopting: dict[str, Any], theirs: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    news = {name: value for name, value in adopting.items() if value is not None} | {"replace_datasources": True}
+    assert failures(provider, **news) == {}
+    assert SAID in capsys.readouterr().err
+    assert provider.create(news).id == theirs
+
+
+@pytest.mark.parametrize("unknown", ["name", "dataset_id", "datasources"])
+def test_a_preview_compares_nothing_that_it_does_not_know(
+    provider: Provider, server: LightlyServer, unknown: str, theirs: str
+) -> None:
+    before = len(server.requests)
+    assert failures(provider, **{"adopt": True, "datasources": WANTED, unknown: UNKNOWN}) == {}
+    assert len(server.requests) == before
+    assert theirs in server.datasets
+
+
+def test_a_datasource_whose_path_is_not_known_yet_is_not_compared(provider: Provider, adopting: dict[str, Any]) -> None:
+    adopting["datasources"] = {"INPUT": {"type": "S3", "full_path": UNKNOWN}}
+    assert failures(provider, **adopting) == {}
+
+
+def test_a_preview_goes_on_where_lightly_cannot_be_asked(
+    configured: Configured, server: LightlyServer, adopting: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.fail_next("GET", "/v1/datasets", 403)
+    assert failures(configured(Provider), **adopting) == {}
+    monkeypatch.delenv("LIGHTLY_TOKEN")
+    assert failures(configured(Provider), **adopting) == {}
+
+
+def test_a_name_that_nobody_has_yet_is_fine(provider: Provider) -> None:
+    assert failures(provider, name="Night drives", adopt=True, datasources=WANTED) == {}
+
+
+@pytest.mark.parametrize(
+    ("news", "changes"),
+    [
+        ({"datasources": {"INPUT": {"type": "GCS"}}}, False),
+        ({"replace_datasources": True}, False),
+        ({"datasources": {}, "name": "Night drives"}, None),
+        ({"datasources": {}, "on_destroy": "delete"}, None),
+        ({"datasources": {}, "__provider": "another"}, None),
+    ],
+)
+def test_what_counted_at_the_adoption_is_no_change_by_itself(
+    provider: Provider, news: dict[str, Any], changes: bool | None
+) -> None:
+    olds = {**OURS, "adopt": True, "adopted": True, "datasources": WANTED, "__provider": "…"}
+    difference = provider.diff("0" * 24, olds, {**INPUTS, "adopt": True, "__provider": "…", **news})
+    assert (difference.changes, difference.replaces) == (changes, [])
+
+
+def test_a_dataset_adopted_before_there_was_such_a_thing_does_not_change(provider: Provider) -> None:
+    olds = {**OURS, "dataset_id": OTHER_ID, "adopted": True}
+    news = {"dataset_id": OTHER_ID, "adopt": False, "on_destroy": "keep", "datasources": WANTED}
+    assert provider.diff(OTHER_ID, olds, news).changes is False
+    del olds["dataset_id"], news["dataset_id"]
+    del news["datasources"]
+    assert provider.diff(OTHER_ID, olds, news).changes is None
+
+
 # -- a type cannot change, unless the dataset may go
 
 

@@ -13,6 +13,7 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import grpc
 import pulumi
 from google.protobuf import empty_pb2, struct_pb2
 from google.protobuf.json_format import MessageToDict
@@ -178,6 +179,8 @@ class FakeProvider(provider_pb2_grpc.ResourceProviderServicer):
 
     def Invoke(self, request: Any, context: Any) -> Any:
         self.cloud.note("ask", request.tok, request.args["question"])
+        if request.args["question"] == "unanswerable":
+            context.abort(grpc.StatusCode.UNKNOWN, "nobody knows")
         result = struct_pb2.Struct()
         result.update({"answer": f"{request.args['question']}!", "region": self.region})
         answer = messages.InvokeResponse()

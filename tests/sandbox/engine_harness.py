@@ -52,6 +52,9 @@ class Bench:
     def refresh(self) -> Result:
         return self._started(self.engine.refresh(self.program(lambda: None), self.seen.append))
 
+    def drift(self, run: Callable[[], object]) -> Result:
+        return self.engine.drift(self.program(run))
+
     def destroy(self) -> Result:
         return self._started(self.engine.destroy(self.program(lambda: None), self.seen.append))
 

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from lightly_infra.sandbox.aws.ministack import Credentials
 from lightly_infra.sandbox.engine.interface import Secret
@@ -256,6 +258,23 @@ def test_a_user_lives_its_life(aws: Driver, ministack: Ministack, boundary: str)
     assert aws.refresh(changed) is None
 
 
+def test_a_user_is_looked_up_by_its_name(aws: Driver, boundary: str) -> None:
+    given = {"name": unique("user"), "path": "/people/", "tags": {"team": "a"}, "permissionsBoundary": boundary}
+    made = aws.create(USER, given)
+    found = aws.invoke("aws:iam/getUser:getUser", {"userName": made.id})
+    assert found == {
+        "arn": made.outputs["arn"],
+        "id": made.outputs["uniqueId"],
+        "path": "/people/",
+        "permissionsBoundary": boundary,
+        "tags": {"team": "a"},
+        "userId": made.outputs["uniqueId"],
+        "userName": made.id,
+    }
+    with pytest.raises(ResourceError, match="NoSuchEntity"):
+        aws.invoke("aws:iam/getUser:getUser", {"userName": unique("nobody")})
+
+
 def test_a_user_cannot_be_renamed_here_and_is_told_so(aws: Driver) -> None:
     made = aws.create(USER, {"name": unique("user")})
     for change in ({"name": "another"}, {"name": made.id, "path": "/x/"}):
@@ -282,6 +301,7 @@ def test_an_access_key_opens_what_its_user_may_and_is_secret(aws: Driver, minist
     assert isinstance(secret, Secret)
     assert isinstance(made.outputs["sesSmtpPasswordV4"], Secret)
     assert made.outputs["status"] == "Active"
+    assert abs(datetime.now(UTC) - datetime.fromisoformat(made.outputs["createDate"])) < timedelta(minutes=5)
     identity = ministack.client("sts", credentials=Credentials(made.id, secret.value)).get_caller_identity()
     assert identity["Arn"] == user.outputs["arn"]
 
@@ -308,6 +328,17 @@ def test_an_access_key_can_be_made_inactive(aws: Driver, ministack: Ministack) -
     assert [key["Status"] for key in keys] == ["Inactive"]
     with pytest.raises(Refused, match="is not Active or Inactive"):
         aws.check(ACCESS_KEY, {"user": user.id, "status": "Paused"})
+
+
+def test_a_key_that_a_crash_left_behind_goes_with_its_user(aws: Driver, ministack: Ministack) -> None:
+    user = aws.create(USER, {"name": unique("user"), "forceDestroy": True})
+    known = aws.create(ACCESS_KEY, {"user": user.id})
+    orphan = ministack.client("iam").create_access_key(UserName=user.id)["AccessKey"]
+    aws.delete(known)
+    aws.delete(user)
+    credentials = Credentials(orphan["AccessKeyId"], orphan["SecretAccessKey"])
+    with pytest.raises(ClientError, match="InvalidClientTokenId"):
+        ministack.client("sts", credentials=credentials).get_caller_identity()
 
 
 def test_a_user_has_two_access_keys_at_most(aws: Driver) -> None:

@@ -55,7 +55,7 @@ def _check_config(provider: AwsProvider, config: dict[str, Any]) -> dict[str, st
 def test_what_is_not_emulated_is_refused_with_what_is(aws: Driver) -> None:
     with pytest.raises(ResourceError, match=r"no resource type 'aws:ec2/vpc:Vpc'; it has aws:iam/accessKey:AccessKey"):
         aws.check("aws:ec2/vpc:Vpc", {})
-    with pytest.raises(ResourceError, match=r"no function 'aws:ec2/getVpc:getVpc'; it has aws:index/getCallerIdentity"):
+    with pytest.raises(ResourceError, match=r"no function 'aws:ec2/getVpc:getVpc'; it has aws:iam/getUser:getUser"):
         aws.invoke("aws:ec2/getVpc:getVpc")
 
 

@@ -304,6 +304,18 @@ def test_a_public_bucket_policy_is_refused_where_the_public_is_blocked(aws: Driv
         ({"id": "a", "status": "Enabled"}, "does nothing"),
         ({"id": "a", "status": "On", "expiration": {"days": 30}}, "must be Enabled or Disabled"),
         ({"id": "a", "status": "Enabled", "expiration": {"days": 0}}, r"expiration.days must be 1 or more"),
+        (
+            {"id": "a" * 256, "status": "Enabled", "expiration": {"days": 30}},
+            r"id has 256 characters; 255 are the most",
+        ),
+        (
+            {"id": "a", "status": "Enabled", "expiration": {"days": 30, "expiredObjectDeleteMarker": True}},
+            "days or expiredObjectDeleteMarker, not both",
+        ),
+        (
+            {"id": "a", "status": "Enabled", "expiration": {"days": 30, "date": "2027-01-01T00:00:00Z"}},
+            r"does not support rules\[0\].expiration.date",
+        ),
         ({"id": "a", "status": "Enabled", "transitions": []}, r"does not support rules\[0\].transitions"),
         (
             {"id": "a", "status": "Enabled", "filter": {"tag": {}}, "expiration": {"days": 1}},

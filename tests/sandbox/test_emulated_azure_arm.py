@@ -231,7 +231,11 @@ def test_lifecycle_rules_are_one_document_which_may_be_absent(azure: Azure, acco
     nothing: tuple[dict[str, Any], ...] = ({}, {"policy": {"rules": []}})
     for empty in nothing:
         assert _refused(azure.arm.put(path, json={"properties": empty}))[:2] == (400, "InvalidRequestPropertyValue")
-    policy = {"rules": [{"name": "expire", "type": "Lifecycle"}]}
+    definition = {
+        "filters": {"blobTypes": ["blockBlob"]},
+        "actions": {"baseBlob": {"delete": {"daysAfterModificationGreaterThan": 30}}},
+    }
+    policy = {"rules": [{"name": "expire", "type": "Lifecycle", "definition": definition}]}
     azure.arm.put(path, json={"properties": {"policy": policy}})
     assert azure.arm.get(path).json()["properties"]["policy"] == policy
     azure.arm.delete(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +55,8 @@ def make_role(gcp: Driver, permissions: list[str] | None = None) -> Made:
 def make_key(gcp: Driver, account: str) -> tuple[Made, str]:
     made = gcp.create(KEY, {"serviceAccountId": account})
     private = made.outputs["privateKey"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", made.outputs["validAfter"])
+    assert made.outputs["validBefore"] == "9999-12-31T23:59:59Z", "Google's way to say never"
     assert isinstance(private, Secret)
     return made, base64.b64decode(private.value).decode()
 

@@ -120,6 +120,22 @@ def test_what_an_invoke_returns_is_secret_when_an_argument_is(both: Bench) -> No
     assert done.outputs["open"] == "seen!"
 
 
+def test_a_function_that_fails_may_be_caught_and_fails_the_program_otherwise(both: Bench) -> None:
+    async def ask() -> str:
+        try:
+            await pulumi.runtime.invoke_async("fake:index:ask", {"question": "unanswerable"})
+        except Exception as error:  # noqa: BLE001 - the SDK raises nothing finer
+            return str(error)
+        return "answered"
+
+    done = both.up(lambda: pulumi.export("caught", pulumi.Output.from_input(ask())))
+    assert done.outputs["caught"].startswith("invoke of fake:index:ask failed: ")
+    assert "nobody knows" in done.outputs["caught"]
+
+    failed = both.engine.up(both.program(lambda: pulumi.export("answer", asked("unanswerable"))))
+    assert any("nobody knows" in it.message for it in failed.failures)
+
+
 def test_a_package_may_have_a_dash_and_types_any_form(both: Bench) -> None:
     both.config = {"fake-native:region": "venus", "fake-native:token": "canary-token", "fake:region": "mars"}
     both.secret_keys = frozenset({"fake-native:token"})

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -175,3 +176,16 @@ def test_a_missing_package_is_named_with_the_way_to_install_it() -> None:
     run = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=True)
     assert "'trustme'" in run.stdout
     assert "pip install 'lightly-infra[sandbox]'" in run.stdout
+
+
+def test_an_object_can_be_older_than_it_is(ministack: Ministack) -> None:
+    client = ministack.client("s3")
+    client.create_bucket(Bucket="aged", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+    client.put_object(Bucket="aged", Key="old", Body=b"x", Metadata={"written": "2026-01-02T03:04:05.000Z"})
+    client.put_object(Bucket="aged", Key="new", Body=b"x")
+
+    listed = {it["Key"]: it["LastModified"] for it in client.list_objects_v2(Bucket="aged")["Contents"]}
+
+    assert listed["old"] == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    assert listed["new"] > datetime.now(UTC) - timedelta(minutes=5)
+    assert client.head_object(Bucket="aged", Key="old")["LastModified"] == listed["old"]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from rich.console import Console
 
+from lightly_infra import health
 from lightly_infra.permissions import Operation, Purpose, is_granted
+from lightly_infra.retention import Skipped
 from lightly_infra.sandbox import report
 from lightly_infra.sandbox.engine.interface import Failure
 from lightly_infra.sandbox.probe import BESIDE, INSIDE, Attempt
@@ -91,6 +94,12 @@ def test_an_attempt_that_went_the_wrong_way_fails_the_report(which: int) -> None
     assert f"{wrong}, should be" in picture(told)
 
 
+def test_without_any_dataset_nothing_is_proved() -> None:
+    told = of()
+    assert not told.ok
+    assert "No dataset was registered, so nothing was proved" in picture(told)
+
+
 def test_nothing_tried_is_fine_only_where_the_stack_says_so() -> None:
     assert not of(dataset([])).ok
     told = of(dataset([], bypassed=True))
@@ -104,3 +113,12 @@ def test_a_failure_fails_the_report_whatever_was_proved() -> None:
     assert not told.ok
     assert told.as_json()["failures"] == [{"resource": "urn:x", "message": "it broke"}]
     assert "see the errors above" in picture(told)
+
+
+def test_inputs_that_a_run_would_skip_are_shown() -> None:
+    skipped = Skipped(4, 9, 2, (("raw/old.png", datetime(2026, 11, 27, tzinfo=UTC)),))
+    told = report.Report("embedded", {}, (dataset(all_attempts()),), (), (health.inputs("scenes", skipped),))
+
+    assert "2 of 9 inputs are deleted within 4 days: raw/old.png" in " ".join(picture(told).split())
+    assert told.as_json()["inputs"][0]["details"]["skipped"] == 2
+    assert told.ok == of(dataset(all_attempts())).ok, "it is no failure"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from lightly_infra import spec
 from lightly_infra.stack.settings import in_clear
+
+if TYPE_CHECKING:
+    from lightly_infra.spec.fields import DatasourceSpec
 
 SIGNATURE = "canarysignature"
 GIVEN: dict[str, dict[str, Any]] = {
@@ -89,3 +92,55 @@ def test_a_lightly_sas_of_the_whole_container_must_not_reach_the_input_of_anothe
     else:
         with pytest.raises(spec.SpecError, match=r"come in as Input|reach all of the container"):
             spec.parse(datasets)
+
+
+def source(cloud: str, **more: Any) -> DatasourceSpec:
+    wanted = {cloud: {**GIVEN[cloud], **more}}
+    return spec.parse({"scenes": {"input": wanted, "lightly": TARGET}})["scenes"].input.datasource
+
+
+@pytest.mark.parametrize(
+    ("cloud", "more", "rotates", "mints"),
+    [
+        ("s3", {}, False, False),
+        ("s3", {"access": {"kind": "keys", "rotate_every_days": 30}}, True, False),
+        ("s3", {"access": "delegated"}, False, True),
+        ("s3", {"access": {"kind": "delegated", "external_id": "canary-external-id"}}, False, False),
+        ("azure", {}, True, False),
+        ("gcs", {}, False, False),
+        ("gcs", {"access": {"rotate_every_days": 30}}, True, False),
+        ("obs", {}, False, False),
+    ],
+)
+def test_what_is_renewed_by_epoch_and_what_only_when_asked(
+    cloud: str, more: dict[str, Any], rotates: bool, mints: bool
+) -> None:
+    datasource = source(cloud, **more)
+
+    assert (datasource.rotates, datasource.mints_external_id) == (rotates, mints)
+
+
+@pytest.mark.parametrize(
+    ("datasource", "told"),
+    [
+        ({"s3": GIVEN["s3"]}, {"type": "S3", "full_path": "s3://acme-raw/raw/"}),
+        (
+            {"s3": {**GIVEN["s3"], "access": "delegated"}},
+            {"type": "S3DelegatedAccess", "full_path": "s3://acme-raw/raw/"},
+        ),
+        ({"azure": GIVEN["azure"]}, {"type": "AZURE", "account_name": "acmedata", "full_path": "raw/"}),
+        ({"gcs": GIVEN["gcs"]}, {"type": "GCS", "full_path": "gs://acme-raw/raw/"}),
+        (
+            {"obs": GIVEN["obs"]},
+            {"type": "OBS", "obs_endpoint": "https://obs.example.com", "full_path": "obs://acme-raw/raw/"},
+        ),
+        # what gets a generated name is somewhere that nobody knows yet
+        ({"s3": {"create": True, "prefix": "raw/", "access": "keys", "region": "eu-central-1"}}, {"type": "S3"}),
+        ({"azure": {"create": True, "location": "westeurope", "prefix": ""}}, {"type": "AZURE"}),
+    ],
+)
+def test_what_lightly_is_told_is_known_where_nothing_has_a_generated_name(
+    datasource: dict[str, Any], told: dict[str, str]
+) -> None:
+    (dataset,) = spec.parse({"scenes": {"input": datasource, "lightly": TARGET}}).values()
+    assert dataset.input.datasource.told == told

@@ -281,20 +281,32 @@ def test_datasources_that_agree_are_accepted(first: dict[str, Any], second: dict
     assert set(parse(datasources(first, second))) == {"first", "second"}
 
 
-@pytest.mark.parametrize(("share", "fits"), [(None, False), ("acme", True)])
-def test_an_account_of_ones_own_has_room_for_ten_keys(share: str | None, fits: bool) -> None:
-    access: dict[str, Any] = {"service_account": "lightly@acme-vision-prod.iam.gserviceaccount.com"}
-    access |= {"share": share} if share else {}
+@pytest.mark.parametrize(
+    ("more", "count", "fits"),
+    [
+        ({}, 5, True),
+        ({}, 6, False),
+        ({"share": "acme"}, 6, True),
+        ({"rotate_every_days": 30}, 1, True),
+        ({"rotate_every_days": 30}, 2, False),
+        ({"rotate_every_days": 30, "share": "acme"}, 6, True),
+    ],
+)
+def test_an_account_of_ones_own_has_room_for_ten_keys_and_one_that_is_renewed_counts_as_three(
+    more: dict[str, Any], count: int, fits: bool
+) -> None:
+    access: dict[str, Any] = {"service_account": "lightly@acme-vision-prod.iam.gserviceaccount.com", **more}
     given = {"bucket": "acme-raw", "project": "acme-vision-prod", "access": access}
     datasets = {
         f"scenes-{it}": {
             "input": {"gcs": {**given, "prefix": f"raw-{it}/"}},
             "lightly": {"gcs": {**given, "prefix": f"made-{it}/"}},
         }
-        for it in range(6)
+        for it in range(count)
     }
     if fits:
-        assert len(spec.parse(datasets)) == 6
+        assert len(spec.parse(datasets)) == count
         return
-    with pytest.raises(spec.SpecError, match=r"scenes-5.input.gcs.access: .* more than the 10 keys"):
+    words = rf"scenes-{count - 1}.(input|lightly).gcs.access: .* more than the 10 keys .* counts as 3\); let datas"
+    with pytest.raises(spec.SpecError, match=words):
         spec.parse(datasets)

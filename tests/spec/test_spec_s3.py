@@ -177,7 +177,7 @@ def test_a_bucket_that_one_dataset_makes_may_be_used_by_another() -> None:
         (
             "qqq",
             1,
-            "street-scenes.qqq: unknown key; known keys: name, type, id, adopt, on_destroy, verify_deadline, input, l",
+            "street-scenes.qqq: unknown key; known keys: name, type, id, adopt, replace_datasources, retrain_every_",
         ),
         # neither or two clouds
         ("input", {}, "street-scenes.input: no cloud: say where the data is with one of s3, azure, gcs, obs, such"),
@@ -230,7 +230,7 @@ def test_a_bucket_that_one_dataset_makes_may_be_used_by_another() -> None:
         (
             "input.s3.access",
             {"kind": "keys", "external_id": CANARY},
-            "street-scenes.input.s3.access: role_arn and external_id belong to kind 'delegated'",
+            "street-scenes.input.s3.access: external_id belongs to kind 'delegated'",
         ),
         (
             "input.s3.access",

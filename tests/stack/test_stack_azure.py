@@ -12,7 +12,7 @@ from urllib.parse import parse_qs
 import pytest
 
 from lightly_infra import epochs, stack
-from lightly_infra.stack.settings import DATASETS_KEY
+from lightly_infra.stack.settings import DATASETS_KEY, ROTATION_KEY
 from tests import pulumi_mocks
 from tests.pulumi_mocks import RANDOM_SUFFIX, Recording, Secret, in_the_open, run
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 GROUP, ACCOUNT = "azure-native:resources:ResourceGroup", "azure-native:storage:StorageAccount"
 CONTAINER, SIGN = "azure-native:storage:BlobContainer", "azure-native:storage:listStorageAccountServiceSAS"
 KEYS = "azure-native:storage:listStorageAccountKeys"
+POLICY, GET_POLICY = "azure-native:storage:ManagementPolicy", "azure-native:storage:getManagementPolicy"
 COMPONENT = "lightly-infra:azure:"
 YOURS: dict[str, Any] = {"account": "acmedata", "container": "raw", "resource_group": "acme-rg", "prefix": ""}
 ALL: dict[str, Any] = {"create": True, "location": "westeurope", "prefix": ""}
@@ -32,9 +33,10 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIGHTLY_TOKEN", "canary-token")
 
 
-def up(source: Mapping[str, Any], target: Mapping[str, Any], **of_the_dataset: Any) -> Recording:
+def up(source: Mapping[str, Any], target: Mapping[str, Any], *, rotation: int = 0, **of_the_dataset: Any) -> Recording:
     dataset = {"input": {"azure": source}, "lightly": {"azure": target}} | of_the_dataset
     config = {DATASETS_KEY: json.dumps({"street-scenes": dataset})}
+    config |= {ROTATION_KEY: str(rotation)} if rotation else {}
     return run(stack.main, config=config, secret_keys=[DATASETS_KEY])
 
 
@@ -173,6 +175,15 @@ def test_the_epoch_is_as_long_as_the_yaml_says() -> None:
     assert expiries["/blob/acmedata/lightly"] == f"{epochs.expiry(epochs.today(), days=90):%Y-%m-%dT%H:%M:%SZ}"
 
 
+def test_a_renewal_is_forced_for_all_datasources_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(epochs, "now", lambda: datetime(2026, 11, 22, tzinfo=UTC))  # epoch 230 of 90 days
+    for rotation, key in enumerate(["key1", "key2", "key1"]):
+        recording = up(YOURS, YOURS | {"container": "lightly"}, rotation=rotation)
+        assert [args["keyToSign"] for token, args in recording.calls if token == SIGN] == [key, key]
+        known = recording.stack_outputs["credentials"]["street-scenes"]
+        assert {(it["epoch"], it["signed_with"]) for it in known.values()} == {(230 + rotation, key)}
+
+
 def test_all_datasources_of_a_run_are_of_one_epoch_also_over_midnight(monkeypatch: pytest.MonkeyPatch) -> None:
     last = datetime(2026, 12, 2, 23, 59, 59, tzinfo=UTC)  # of epoch 230 of 90 days
     moments = itertools.chain([last], itertools.repeat(last + timedelta(seconds=1)))
@@ -201,3 +212,48 @@ def test_directories_of_one_container_that_is_made_each_have_a_sas_of_their_own(
         "data/raw/": (["rl"], ["1"]),
         "data/lightly/": (["rcwdl"], ["1"]),
     }
+
+
+# -- what expires
+
+
+def expires(recording: Recording, account: str) -> dict[str, float]:
+    """What the policy of an account deletes, and after how many days."""
+    rules = recording.one(POLICY, account).inputs["policy"]["rules"]
+    definitions = [it["definition"] for it in rules]
+    return {
+        prefix: it["actions"]["baseBlob"]["delete"]["daysAfterModificationGreaterThan"]
+        for it in definitions
+        for prefix in it["filters"]["prefixMatch"]
+    }
+
+
+def test_an_input_in_a_container_with_a_generated_name_expires_and_nothing_else() -> None:
+    recording = up(ALL | {"prefix": "raw/", "container_wide": True, "retention_days": 30}, ALL)
+    name = "lightly-street-scenes-input"
+    assert expires(recording, name) == {f"{recording.one(CONTAINER, name).inputs['containerName']}/raw/": 30}
+    assert len(recording.of(POLICY)) == 1, "the account that Lightly writes to has none"
+
+
+def test_all_inputs_of_an_account_expire_by_its_one_policy_whichever_dataset_makes_it() -> None:
+    named = ALL | {"account": "acmedata", "resource_group": "acme-rg", "container_wide": True}
+
+    def dataset(prefix: str, days: int, lightly: str) -> dict[str, Any]:
+        source = named | {"container": "raw", "prefix": prefix, "retention_days": days}
+        return {"input": {"azure": source}, "lightly": {"azure": YOURS | {"account": "theirs", "container": lightly}}}
+
+    first, second = dataset("first/", 30, "one"), dataset("second/", 60, "two")
+    for both in ({"first": first, "second": second}, {"second": second, "first": first}):
+        recording = run(stack.main, config={DATASETS_KEY: json.dumps(both)}, secret_keys=[DATASETS_KEY])
+        assert expires(recording, "acmedata-account") == {"raw/first/": 30, "raw/second/": 60}
+        assert len(recording.of(POLICY)) == 1
+
+
+def test_without_a_retention_no_policy_is_made() -> None:
+    assert not up(YOURS, ALL).of(POLICY)
+
+
+def test_the_policy_of_an_account_of_yours_is_read_and_not_written() -> None:
+    recording = up(YOURS, ALL)
+    asked = {"accountName": "acmedata", "resourceGroupName": "acme-rg", "managementPolicyName": "default"}
+    assert [args for token, args in recording.calls if token == GET_POLICY] == [asked]

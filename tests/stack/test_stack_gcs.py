@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lightly_infra import stack
+from lightly_infra import epochs, stack
 from lightly_infra.clouds.gcp import policy
 from lightly_infra.permissions import Purpose
 from tests.clouds.test_gcp_access import BROUGHT, OWN
@@ -32,8 +33,9 @@ def datasets(source: Mapping[str, Any] = BROUGHT_BUCKET, target: Mapping[str, An
     return {"street-scenes": {"input": {"gcs": source}, "lightly": {"gcs": target}}}
 
 
-def up(declared: Mapping[str, Any] | None = None, *, preview: bool = False) -> Recording:
+def up(declared: Mapping[str, Any] | None = None, *, preview: bool = False, **more: str) -> Recording:
     config = {"lightly-infra:datasets": json.dumps(declared or datasets()), "gcp:project": PROJECT_ID}
+    config |= {f"lightly-infra:{name}": value for name, value in more.items()}
     return run(stack.main, preview=preview, config=config, secret_keys=[stack.DATASETS_KEY])
 
 
@@ -111,6 +113,17 @@ def test_credentials_of_yours_are_granted_nothing_and_stay_secret() -> None:
     assert "canary" not in text
 
 
+def test_keys_are_renewed_by_the_epoch_of_today_and_what_was_forced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(epochs, "now", lambda: datetime(2026, 11, 22, tzinfo=UTC))  # epoch 230 of 90 days
+    wanted = datasets({**BROUGHT_BUCKET, "access": {"rotate_every_days": 90}})
+    recording = up(wanted, rotation="1")
+    assert [it.name for it in recording.of("serviceaccount/key")] == [
+        *(f"lightly-street-scenes-input-{it}" for it in (230, 231)),
+        "lightly-street-scenes-lightly",
+    ]
+    assert recording.stack_outputs["credentials"]["street-scenes"]["input"]["epoch"] == 231
+
+
 def test_a_bucket_that_several_use_is_made_once_under_its_own_name() -> None:
     first = datasets(target={**MADE_BUCKET, "bucket": "acme-lightly"})
     second = datasets(target={"bucket": "acme-lightly", "prefix": "night/"})
@@ -142,8 +155,50 @@ def test_the_stacks_outputs_name_the_service_accounts_and_hide_their_keys() -> N
         "path": "gs://acme-raw/street-scenes/",
         "service_account": f"lightly-street-scenes-0a1b2c3d@{PROJECT_ID}.iam.gserviceaccount.com",
     }
-    assert outputs["credentials"]["street-scenes"]["input"] == {"credentials": Secret(GOOGLE_KEY)}
+    assert outputs["credentials"]["street-scenes"]["input"] == {
+        "kind": "service account key",
+        "created": "2026-11-24T10:11:12Z",
+    }
+    assert "canary" not in str(outputs)
 
 
 def test_a_preview_needs_nothing_to_be_known() -> None:
     assert len(up(preview=True).of("gcp:")) > 6
+
+
+# -- what expires
+
+
+def expires(recording: Recording, bucket: str) -> list[Any]:
+    """Conditions of the rules that delete something in a bucket."""
+    rules = recording.one("gcp:storage/bucket:Bucket", bucket).inputs["lifecycleRules"]
+    return [it["condition"] for it in rules if it["action"]["type"] == "Delete"]
+
+
+def test_an_input_that_is_kept_for_some_days_expires_and_nothing_else() -> None:
+    recording = up(datasets({**MADE_BUCKET, "prefix": "raw/", "retention_days": 30}))
+    assert expires(recording, "lightly-street-scenes-input") == [
+        {"age": 30, "withState": "LIVE", "matchesPrefixes": ["raw/"]}
+    ]
+    assert expires(recording, "lightly-street-scenes-lightly") == []
+
+
+@pytest.mark.parametrize("made_by", ["street-scenes", "night-drives"])
+def test_all_inputs_of_a_bucket_expire_whichever_dataset_makes_it(made_by: str) -> None:
+    def dataset(key: str, days: int) -> dict[str, Any]:
+        source = {**MADE_BUCKET, "bucket": "acme-inputs", "prefix": f"{key}/", "retention_days": days}
+        only: dict[str, Any] = datasets(source)["street-scenes"]
+        return only
+
+    both = {"street-scenes": dataset("street-scenes", 30), "night-drives": dataset("night-drives", 60)}
+    recording = up({made_by: both[made_by]} | both)
+    assert [(it["matchesPrefixes"], it["age"]) for it in expires(recording, "acme-inputs-bucket")] == [
+        (["night-drives/"], 60),
+        (["street-scenes/"], 30),
+    ]
+
+
+def test_a_bucket_of_yours_is_read_and_not_written() -> None:
+    recording = up()
+    assert ("gcp:storage/getBucket:getBucket", {"name": "acme-raw", "project": PROJECT_ID}) in recording.calls
+    assert len([token for token, _ in recording.calls if "getBucket" in token]) == 1

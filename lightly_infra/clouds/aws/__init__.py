@@ -5,7 +5,14 @@ from typing import TYPE_CHECKING
 from lightly_infra._lazy import lazily
 
 if TYPE_CHECKING:
-    from lightly_infra.clouds.aws.access import AccessKeys, AccessKeysArgs, DelegatedAccess, DelegatedAccessArgs
+    from lightly_infra.clouds.aws.access import (
+        AccessKeys,
+        AccessKeysArgs,
+        BroughtKeys,
+        BroughtKeysArgs,
+        DelegatedAccess,
+        DelegatedAccessArgs,
+    )
     from lightly_infra.clouds.aws.datasource import S3Datasource, S3DatasourceArgs
     from lightly_infra.clouds.aws.storage import AccessLogsArgs, Bucket, BucketArgs
 
@@ -13,6 +20,8 @@ __all__ = [
     "AccessKeys",
     "AccessKeysArgs",
     "AccessLogsArgs",
+    "BroughtKeys",
+    "BroughtKeysArgs",
     "Bucket",
     "BucketArgs",
     "DelegatedAccess",
@@ -28,6 +37,8 @@ __getattr__, __dir__ = lazily(
         "AccessKeys": f"{__name__}.access",
         "AccessKeysArgs": f"{__name__}.access",
         "AccessLogsArgs": f"{__name__}.storage",
+        "BroughtKeys": f"{__name__}.access",
+        "BroughtKeysArgs": f"{__name__}.access",
         "Bucket": f"{__name__}.storage",
         "BucketArgs": f"{__name__}.storage",
         "DelegatedAccess": f"{__name__}.access",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NotRequired, TypedDict
 import pulumi
 import pulumi_aws as aws
 
-from lightly_infra import paths
+from lightly_infra import paths, retention
 from lightly_infra.clouds.aws import policy
 from lightly_infra.clouds.aws.storage import Bucket
 from lightly_infra.clouds.interface import CloudDatasource
@@ -65,6 +65,10 @@ class S3Datasource(CloudDatasource):
         kms_key_arn = args.get("kms_key_arn", owned.kms_key_arn if owned else None)
         bucket_keys = owned is not None and owned.kms_key_arn is not None
         if isinstance(bucket, Bucket):
+            try:
+                retention.check_kept(bucket.expiries, self.purpose, prefix)
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
             bucket_name, bucket_arn = bucket.bucket, bucket.arn
         else:
             if isinstance(bucket, str):  # what is known is refused here, and not later in a task
@@ -85,17 +89,18 @@ class S3Datasource(CloudDatasource):
         )
         # Whoever waits for the access waits for what guards the bucket, too.
         access.grant(name, self.granted, self.child(depends_on=[owned] if owned else []))
-        if kms_key_arn is not None and access.principal_arn is not None:
-            aws.kms.Grant(
-                name,
-                key_id=kms_key_arn,
-                grantee_principal=access.principal_arn,
-                operations=policy.kms_operations(self.purpose),
-                # S3 names the bucket to KMS only where bucket keys are on, as on the buckets made here with a key.
-                constraints=[{"encryption_context_equals": {"aws:s3:arn": bucket_arn}}] if bucket_keys else None,
-                region=pulumi.Output.from_input(kms_key_arn).apply(lambda it: it.split(":")[3]),
-                opts=self.child(),
-            )
+        if kms_key_arn is not None:
+            for suffix, principal_arn in access.principal_arns.items():
+                aws.kms.Grant(
+                    f"{name}{suffix}",
+                    key_id=kms_key_arn,
+                    grantee_principal=principal_arn,
+                    operations=policy.kms_operations(self.purpose),
+                    # S3 names the bucket to KMS only where bucket keys are on, as on those made here with a key.
+                    constraints=[{"encryption_context_equals": {"aws:s3:arn": bucket_arn}}] if bucket_keys else None,
+                    region=pulumi.Output.from_input(kms_key_arn).apply(lambda it: it.split(":")[3]),
+                    opts=self.child(),
+                )
         if owned and prefix:
             # Lightly wants the directory to exist; it may be empty.
             aws.s3.BucketObjectv2(
@@ -112,7 +117,7 @@ class S3Datasource(CloudDatasource):
         self.config = {**access.config, "full_path": self.path, "s3_region": args["region"]}
         if kms_key_arn is not None:
             self.config = {**self.config, "s3_server_side_encryption_kms_key": kms_key_arn}
-        self.identity, self.secrets = access.identity, access.secrets
+        self.identity, self.secrets, self.credential = access.identity, access.secrets, access.credential
         self.verifiable = not source_ips
         if kms_key_arn is not None:
             self.settles = KMS_SETTLES

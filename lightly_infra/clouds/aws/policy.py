@@ -8,10 +8,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
+from lightly_infra.clouds import s3_lifecycle
 from lightly_infra.permissions import GRANTED, Operation, Purpose
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+    from lightly_infra.retention import Expiry, Rule
 
 Document: TypeAlias = dict[str, Any]
 """A policy document, ready for `json.dumps`."""
@@ -21,6 +24,9 @@ LIGHTLY_ACCOUNT_ID: Final = "916419735646"
 
 MAX_SESSION_SECONDS: Final = 12 * 60 * 60
 """How long Lightly's session lasts: its docs ask for the maximum of 12 hours and fail with less."""
+
+MAX_KEYS: Final = 2
+"""How many access keys a user may have ("IAM and AWS STS quotas")."""
 
 INLINE_POLICY_CHARACTERS: Final[Mapping[Literal["delegated", "keys"], int]] = {"delegated": 10_240, "keys": 2_048}
 """What all inline policies of one role, or one user, may have together (IAM user guide, "IAM and AWS STS quotas")."""
@@ -32,6 +38,10 @@ OBJECT_ACTIONS: Final[Mapping[Operation, str]] = {
     Operation.DELETE: "s3:DeleteObject",
 }
 LIST_ACTION: Final = "s3:ListBucket"
+READ_LIFECYCLE_ACTION: Final = "s3:GetLifecycleConfiguration"
+
+ABORT_INCOMPLETE_UPLOADS_AFTER_DAYS: Final = 7
+"""Parts of an upload that nobody finished cost storage for ever; seven days is AWS's own example."""
 
 _KMS_OPERATIONS: Final[Mapping[Operation, tuple[str, ...]]] = {
     Operation.READ: ("Decrypt",),
@@ -78,14 +88,20 @@ def access_policy(
     return _document(statements)
 
 
-def trust_policy(*, external_id: str, lightly_account_id: str = LIGHTLY_ACCOUNT_ID) -> Document:
-    """Lets Lightly's account assume the role, if it shows the external id (which guards against confused deputies)."""
+def trust_policy(
+    *, external_id: str, previous_external_id: str | None = None, lightly_account_id: str = LIGHTLY_ACCOUNT_ID
+) -> Document:
+    """Lets Lightly's account assume the role, if it shows the external id (which guards against confused deputies).
+
+    With a previous one either will do: Lightly may show it until it has been told the new one.
+    """
+    accepted = external_id if previous_external_id in (None, external_id) else [external_id, previous_external_id]
     statement = {
         "Sid": "Lightly",
         "Effect": "Allow",
         "Principal": {"AWS": f"arn:aws:iam::{lightly_account_id}:root"},
         "Action": "sts:AssumeRole",
-        "Condition": {"StringEquals": {"sts:ExternalId": external_id}},
+        "Condition": {"StringEquals": {"sts:ExternalId": accepted}},
     }
     return _document([statement])
 
@@ -101,6 +117,36 @@ def tls_only_policy(bucket_arn: str) -> Document:
         "Condition": {"Bool": {"aws:SecureTransport": "false"}},
     }
     return _document([statement])
+
+
+def lifecycle(expiries: Iterable[Expiry] = ()) -> list[Document]:
+    """The rules of a bucket that is made, as S3's API has them: what was not finished goes, and what shall expire.
+
+    Args:
+        expiries: as `retention.check_expiries` gives them.
+    """
+    return [
+        {
+            "ID": "abort-incomplete-uploads",
+            "Status": "Enabled",
+            "Filter": {"Prefix": ""},
+            "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": ABORT_INCOMPLETE_UPLOADS_AFTER_DAYS},
+        },
+        *(
+            {
+                "ID": it.rule_id,
+                "Status": "Enabled",
+                "Filter": {"Prefix": it.prefix},
+                "Expiration": {"Days": it.days},
+            }
+            for it in expiries
+        ),
+    ]
+
+
+def rules(document: Mapping[str, Any]) -> list[Rule]:
+    """What a bucket's lifecycle deletes; the document is as boto3's `get_bucket_lifecycle_configuration` gives it."""
+    return s3_lifecycle.rules(document)
 
 
 def partition(region: str) -> str:

@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, NotRequired, TypedDict
 import pulumi
 import pulumi_aws as aws
 
+from lightly_infra import retention
 from lightly_infra.clouds.aws import policy
 from lightly_infra.component import Component
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-ABORT_INCOMPLETE_UPLOADS_AFTER_DAYS = 7
-"""Parts of an upload that nobody finished cost storage for ever; seven days is AWS's own example."""
+    from collections.abc import Mapping, Sequence
 
 
 class AccessLogsArgs(TypedDict):
@@ -42,6 +40,10 @@ class BucketArgs(TypedDict, total=False):
     versioning: bool
     """Keep old versions of objects. Default: no. Without a rule that ends them they cost storage for ever."""
 
+    expiries: Sequence[retention.Expiry]
+    """What shall be deleted, and at which age: 30 days or more. Default: nothing. Nothing may expire where Lightly
+    writes. With `versioning` it stays as an old version."""
+
     access_logs: AccessLogsArgs
     """Write server access logs. Default: no."""
 
@@ -56,7 +58,7 @@ class BucketArgs(TypedDict, total=False):
 class Bucket(Component):
     """A private, encrypted, TLS-only S3 bucket.
 
-    It sets no expiry: what Lightly writes must stay. It never empties the bucket.
+    Nothing in it expires but what `expiries` say: what Lightly writes must stay. It never empties the bucket.
     """
 
     bucket: pulumi.Output[str]
@@ -68,12 +70,16 @@ class Bucket(Component):
     resource: aws.s3.Bucket
     """The bucket itself, for what shall go with it."""
 
+    expiries: Sequence[retention.Expiry]
+    """What expires in it."""
+
     def __init__(self, name: str, args: BucketArgs | None = None, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("aws:Bucket", name, opts)
         args = args or {}
         self.region = args.get("region")
         self.kms_key_arn = args.get("kms_key_arn")
         self.retain = args.get("retain", True)
+        self.expiries = _checked(name, args.get("expiries", ()))
         bucket = aws.s3.Bucket(
             name,
             bucket=args.get("bucket"),
@@ -129,14 +135,7 @@ class Bucket(Component):
         aws.s3.BucketLifecycleConfiguration(
             name,
             bucket=bucket.bucket,
-            rules=[
-                {
-                    "id": "abort-incomplete-uploads",
-                    "status": "Enabled",
-                    "filter": {"prefix": ""},
-                    "abort_incomplete_multipart_upload": {"days_after_initiation": ABORT_INCOMPLETE_UPLOADS_AFTER_DAYS},
-                }
-            ],
+            rules=[_lifecycle_rule(it) for it in policy.lifecycle(self.expiries)],
             region=self.region,
             opts=pulumi.ResourceOptions.merge(
                 guarded, pulumi.ResourceOptions(depends_on=[versioning] if versioning else [])
@@ -152,6 +151,27 @@ class Bucket(Component):
                 opts=guarded,
             )
         self.register_outputs({"bucket": self.bucket, "arn": self.arn})
+
+
+def _checked(name: str, expiries: Sequence[retention.Expiry]) -> list[retention.Expiry]:
+    try:
+        return retention.check_expiries(expiries)
+    except ValueError as error:
+        raise ValueError(f"{name}: expiries: {error}") from None
+
+
+def _lifecycle_rule(rule: policy.Document) -> aws.s3.BucketLifecycleConfigurationRuleArgsDict:
+    """A rule of S3's API as Pulumi calls its parts."""
+    made: aws.s3.BucketLifecycleConfigurationRuleArgsDict = {
+        "id": rule["ID"],
+        "status": rule["Status"],
+        "filter": {"prefix": rule["Filter"]["Prefix"]},
+    }
+    if abort := rule.get("AbortIncompleteMultipartUpload"):
+        made["abort_incomplete_multipart_upload"] = {"days_after_initiation": abort["DaysAfterInitiation"]}
+    if expiration := rule.get("Expiration"):
+        made["expiration"] = {"days": expiration["Days"]}
+    return made
 
 
 def _encryption_rule(

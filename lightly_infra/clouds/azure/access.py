@@ -15,6 +15,7 @@ import pulumi
 from lightly_infra import epochs
 from lightly_infra.clouds.azure import policy, sas
 from lightly_infra.clouds.azure.failures import FAILURES, NAMESPACE_NEEDED, SHARED_KEYS_NEEDED
+from lightly_infra.clouds.interface import Credential
 from lightly_infra.component import remedy_for
 
 if TYPE_CHECKING:
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
 
 ROTATE_EVERY_DAYS: Final = 90
 """How long an epoch is by default: a SAS lives one to two of them."""
-
-WARN_DAYS: Final = 14
-"""How many days before a SAS of the user's own expires every `pulumi up` says so."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +60,9 @@ class Signed:
     granted: pulumi.Output[str]
     """What it grants, in JSON, without its signature."""
 
+    credential: Credential
+    """What is to be known of it."""
+
 
 class Access(ABC):
     """A way to get in."""
@@ -85,27 +86,34 @@ class ServiceSas(Access):
     """A service SAS on the one container or directory, https only, signed with one of the account's keys.
 
     Its start and expiry follow from the epoch alone, so that it is the same from one `pulumi up` to the next: it lives
-    one to two epochs and is signed anew in the first `pulumi up` of an epoch. Even epochs sign with key1, odd ones with
-    key2: regenerating the other key voids no more than the SAS of the epoch before.
+    one to two epochs and is signed anew in the first `pulumi up` of an epoch, and when a renewal is forced: then it
+    starts a second earlier. Even numbers of epochs sign with key1, odd ones with key2: regenerating the other key voids
+    no more than the SAS of the number before.
 
     A container's is signed by Azure. For a directory ARM's `listServiceSas` signs none (c, b, f and s only), so that
     one is signed here: Azure is asked for the account's keys, and they go nowhere else.
     """
 
     def __init__(
-        self, *, rotate_every_days: int = ROTATE_EVERY_DAYS, directory_sas: bool = False, on: date | None = None
+        self,
+        *,
+        rotate_every_days: int = ROTATE_EVERY_DAYS,
+        rotation: int = 0,
+        directory_sas: bool = False,
+        on: date | None = None,
     ) -> None:
         """Says how it is signed; nothing is asked yet.
 
         Args:
             rotate_every_days: how long an epoch is, at least 1.
+            rotation: how many renewals were forced so far.
             directory_sas: whether it opens the prefix alone, on an account with hierarchical namespace.
             on: the day that decides the epoch, in UTC. Default: today. A program with several datasources gives all
                 of them one day, lest it runs over midnight into the next epoch.
         """
         if rotate_every_days < 1:
             raise ValueError(f"rotate_every_days: {rotate_every_days}: write 1 or more")
-        self._days, self._on = rotate_every_days, on
+        self._days, self._rotation, self._on = rotate_every_days, rotation, on
         self.directory_sas = directory_sas
 
     def sign(self, name: str, purpose: Purpose, place: Place, parent: pulumi.Resource) -> Signed:
@@ -114,8 +122,10 @@ class ServiceSas(Access):
             raise ValueError(f"{name}: resource_group is missing: name the one that the account is in, to have a SAS")
         on = self._on or epochs.today()
         # Without a start Azure would write the present moment into the token, another one in every run.
-        start, expires = epochs.start(on, days=self._days), epochs.expiry(on, days=self._days)
-        key = "key1" if epochs.epoch(on, days=self._days) % 2 == 0 else "key2"
+        start = epochs.start(on, days=self._days, forced=self._rotation)
+        expires = epochs.expiry(on, days=self._days)
+        epoch = epochs.epoch(on, days=self._days, forced=self._rotation)
+        key = "key1" if epoch % 2 == 0 else "key2"
         permissions = policy.permissions(purpose)
 
         async def token(known: list[str]) -> str:
@@ -139,8 +149,8 @@ class ServiceSas(Access):
                 "resource": "c",
                 "permissions": permissions,
                 "protocols": "https",
-                "sharedAccessStartTime": policy.time_text(start),
-                "sharedAccessExpiryTime": policy.time_text(expires),
+                "sharedAccessStartTime": epochs.text(start),
+                "sharedAccessExpiryTime": epochs.text(expires),
                 "keyToSign": key,
             }
             answer = await _ask(name, "listStorageAccountServiceSAS", wanted, parent)
@@ -150,8 +160,16 @@ class ServiceSas(Access):
         return Signed(
             # Azure's provider marks neither keys nor SAS.
             token=pulumi.Output.secret(known.apply(token)),
-            expires=pulumi.Output.from_input(policy.time_text(expires)),
+            expires=pulumi.Output.from_input(epochs.text(expires)),
             granted=_granted(purpose, place, expires, key),
+            credential=Credential(
+                "SAS",
+                created=epochs.text(start),
+                expires=epochs.text(expires),
+                epoch=epoch,
+                rotate_every_days=self._days,
+                signed_with=key,
+            ),
         )
 
 
@@ -165,30 +183,25 @@ class OwnSas(Access):
         self._token = sas_token
         self.directory_sas = directory_sas
 
-    def sign(self, name: str, purpose: Purpose, place: Place, parent: pulumi.Resource) -> Signed:
+    def sign(self, name: str, purpose: Purpose, place: Place, parent: pulumi.Resource) -> Signed:  # noqa: ARG002
         """The SAS itself, checked."""
         now = epochs.now()
 
         def read(token: str) -> sas.Sas:
             try:
-                own = sas.check(token, purpose=purpose, now=now, directory=place.directory)
+                return sas.check(token, purpose=purpose, now=now, directory=place.directory)
             except ValueError as error:
                 raise pulumi.RunError(f"{name}: sas_token: {error}") from None
-            if (left := own.expires - now).days < WARN_DAYS:
-                pulumi.log.warn(
-                    f"{name}: sas_token expires in {left.days} days, on {policy.time_text(own.expires)}, and then "
-                    "locks Lightly out: sign another and run `pulumi up` before",
-                    resource=parent,
-                )
-            return own
 
         own = pulumi.Output.secret(self._token).apply(read)
         # Not secret: whoever sees when it expires gets no nearer to its signature.
         expires = pulumi.Output.unsecret(own.apply(lambda it: it.expires))
+        told = expires.apply(epochs.text)
         return Signed(
             token=own.apply(lambda it: it.token),
-            expires=expires.apply(policy.time_text),
+            expires=told,
             granted=expires.apply(lambda it: _granted(purpose, place, it, "its owner")),
+            credential=Credential("SAS", expires=told),
         )
 
 

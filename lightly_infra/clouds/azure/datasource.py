@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NotRequired, TypedDict
 import pulumi
 from pulumi_azure_native import storage
 
-from lightly_infra import paths
+from lightly_infra import paths, retention
 from lightly_infra.clouds.azure import policy
 from lightly_infra.clouds.azure.access import Access, Place
 from lightly_infra.clouds.azure.failures import FAILURES, NAMESPACE_NEEDED
@@ -63,6 +63,17 @@ class AzureDatasource(CloudDatasource):
         account = owned.owned_account if owned else None
         if access.directory_sas and account and not account.hierarchical_namespace:
             raise ValueError(f"{name}: {NAMESPACE_NEEDED}")
+
+        def inside(container: str) -> str:
+            expiries = account.expiries.get(container, ()) if account else ()
+            try:
+                retention.check_kept(expiries, self.purpose, prefix)
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
+            return f"{container}/{prefix}"
+
+        if owned and owned.known_name is not None:
+            inside(owned.known_name)  # refused now, and not later in a task
         place = _place(name, args, prefix if access.directory_sas else "")
         sas = access.sign(name, self.purpose, place, self)
         if owned and prefix:
@@ -77,7 +88,7 @@ class AzureDatasource(CloudDatasource):
                 opts=self.child(depends_on=[owned], deleted_with=owned.resource),
             )
 
-        full_path = place.container.apply(lambda it: f"{it}/{prefix}")
+        full_path = place.container.apply(inside)
         self.path = pulumi.Output.all(place.account, full_path).apply(lambda it: paths.resource_path("azure", *it))
         self.config = {
             "type": "AZURE",
@@ -87,6 +98,7 @@ class AzureDatasource(CloudDatasource):
         }
         self.identity = {"account": place.account, "container": place.container, "expires": sas.expires}
         self.secrets = {"sas_token": sas.token}
+        self.credential = sas.credential
         self.granted = sas.granted
         self.register_outputs({"path": self.path, **self.identity})
 

@@ -8,17 +8,18 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from datetime import UTC
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from lightly_infra import paths
+from lightly_infra import epochs, paths, retention
 from lightly_infra.permissions import GRANTED, Operation
+from lightly_infra.retention import Rule
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
 
     from lightly_infra.permissions import Purpose
+    from lightly_infra.retention import Expiry
 
 # In the order in which Azure wants the letters ("Create a service SAS", permissions for a container or directory).
 LETTERS: Final[Mapping[Operation, str]] = {
@@ -40,10 +41,14 @@ _MAX_CONTAINER: Final = 63
 MAX_BLOB_CHARACTERS: Final = 1024
 MAX_BLOB_SEGMENTS: Final = 254
 
+MAX_RULES: Final = 100
+"""Of an account's management policy ("Lifecycle management policies")."""
+
 MARKER: Final = ".keep"
 """The empty blob that makes a directory exist. Azure advises against names that end with a slash, and where there are
 real directories (hierarchical namespace) such a name is none; Lightly takes no file of this kind for an image."""
 
+_BLOCK_BLOB: Final = "blockBlob"
 _AUTONAMED_CHARACTERS: Final = 8  # azure-native appends as many random ones to a name that it makes up
 _MAX_ACCOUNT: Final = 24
 
@@ -58,11 +63,6 @@ def canonical_resource(account: str, container: str, directory: str = "") -> str
     return f"/blob/{account}/{container}/{directory}".rstrip("/")
 
 
-def time_text(moment: datetime) -> str:
-    """A moment as a SAS has it: UTC, to the second."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def granted(*, purpose: Purpose, resource: str, expires: datetime, signed_with: str) -> str:
     """What a SAS grants, as JSON without its signature: equal grants are equal strings.
 
@@ -75,11 +75,108 @@ def granted(*, purpose: Purpose, resource: str, expires: datetime, signed_with: 
     grants = {
         "permissions": permissions(purpose),
         "resource": resource,
-        "expires": time_text(expires),
+        "expires": epochs.text(expires),
         "protocol": "https",
         "signed_with": signed_with,
     }
     return json.dumps(grants, separators=(",", ":"))
+
+
+# -- when blobs go
+
+
+def check_expiries(expiries: Mapping[str, Iterable[Expiry]]) -> dict[str, list[Expiry]]:
+    """The expiries of an account by container, when they go together (`retention.check_expiries`).
+
+    Raises:
+        ValueError: they do not, or a name is no container's; the message names the container.
+    """
+    checked = {}
+    for container, inside in expiries.items():
+        check_container(container)
+        try:
+            checked[container] = retention.check_expiries(inside)
+        except ValueError as error:
+            raise ValueError(f"container {container!r}: {error}") from None
+    return checked
+
+
+def lifecycle(expiries: Mapping[str, Iterable[Expiry]]) -> list[dict[str, Any]]:
+    """The rules of the management policy of an account that is made, as azure-native takes them: none, or all of them.
+
+    Azure counts from when a blob was last modified. Current versions go: with versioning they become former ones.
+
+    Args:
+        expiries: as `check_expiries` gives them.
+
+    Raises:
+        ValueError: they are more than Azure has room for.
+    """
+    made = [
+        {
+            "name": f"{container}-{it.rule_id}",
+            "type": "Lifecycle",
+            "enabled": True,
+            "definition": {
+                "filters": {"blob_types": [_BLOCK_BLOB], "prefix_match": [f"{container}/{it.prefix}"]},
+                "actions": {"base_blob": {"delete": {"days_after_modification_greater_than": it.days}}},
+            },
+        }
+        for container, inside in sorted(expiries.items())
+        for it in inside
+    ]
+    if len(made) > MAX_RULES:
+        raise ValueError(
+            f"{len(made)} directories that expire; an account has room for {MAX_RULES}: let a directory around them "
+            "expire, or use another account"
+        )
+    return made
+
+
+def rules(found: Iterable[Mapping[str, Any]], container: str) -> list[Rule]:
+    """What deletes blobs of a container, of an account's rules as azure-native's `getManagementPolicy` tells them.
+
+    A blob that goes after "greater than 30" days is kept for 30 days at least, which is what a `Rule` says.
+
+    Args:
+        found: the rules of the account.
+        container: which one; rules for others are left out.
+    """
+    return [
+        it
+        for rule in found
+        if rule.get("enabled") is not False  # not said is enabled
+        for it in _rules(rule["name"], rule["definition"], container)
+    ]
+
+
+def _rules(name: str, definition: Mapping[str, Any], container: str) -> Iterator[Rule]:
+    """One for each prefix that blobs of the container may have."""
+    filters, actions = definition.get("filters") or {}, definition.get("actions") or {}
+    current = _days(actions, "baseBlob")
+    former = [*_days(actions, "version").values(), *_days(actions, "snapshot").values()]
+    if not current and not former:
+        return
+    # What Lightly reads and writes are block blobs.
+    other_blobs = _BLOCK_BLOB.lower() not in [it.lower() for it in filters.get("blobTypes") or [_BLOCK_BLOB]]
+    partly = other_blobs or bool(filters.get("blobIndexMatch")) or "daysAfterLastAccessTimeGreaterThan" in current
+    for prefix in filters.get("prefixMatch") or [""]:
+        named, slash, inside = prefix.partition("/")
+        # Without a slash it is what names of containers begin with.
+        if named == container if slash else container.startswith(named):
+            yield Rule(
+                name,
+                inside,
+                days=min(current.values(), default=None),
+                old_versions_days=min(former, default=None),
+                partly=partly,
+            )
+
+
+def _days(actions: Mapping[str, Any], kind: str) -> dict[str, int]:
+    """After how many days it is deleted, by what is counted from."""
+    delete = (actions.get(kind) or {}).get("delete") or {}
+    return {key: int(value) for key, value in delete.items() if key.startswith("daysAfter") and value is not None}
 
 
 # -- names

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs, quote, urlencode
 
+from lightly_infra import epochs
 from lightly_infra.clouds.azure import policy
 
 if TYPE_CHECKING:
@@ -73,8 +74,8 @@ def for_directory(
         expires: when it ends.
     """
     fields = {
-        "st": policy.time_text(start),
-        "se": policy.time_text(expires),
+        "st": epochs.text(start),
+        "se": epochs.text(expires),
         "sp": permissions,
         "spr": "https",
         "sv": _VERSION,
@@ -196,9 +197,9 @@ def _told(letters: set[str]) -> str:
 def _check_times(said: Mapping[str, str], now: datetime) -> datetime:
     expires = _moment(said.get("se"), "expiry (se)")
     if expires <= now:
-        raise ValueError(f"it expired on {policy.time_text(expires)}; sign another")
+        raise ValueError(f"it expired on {epochs.text(expires)}; sign another")
     if "st" in said and (starts := _moment(said["st"], "start (st)")) > now:
-        raise ValueError(f"it is not valid before {policy.time_text(starts)}; sign one that is valid now")
+        raise ValueError(f"it is not valid before {epochs.text(starts)}; sign one that is valid now")
     return expires
 
 

@@ -8,17 +8,18 @@ where they see what goes. Soft delete is a net below: it brings back blobs and c
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 import pulumi
 from pulumi_azure_native import resources, storage
 
+from lightly_infra import retention  # noqa: TC001 - Pulumi reads the annotations of components
 from lightly_infra.clouds.azure import policy
 from lightly_infra.clouds.azure.failures import FAILURES
 from lightly_infra.component import Component
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 SOFT_DELETE_DAYS = 7
 """Azure's own proposal in the portal, and what it costs: seven more days of what was deleted."""
@@ -90,6 +91,11 @@ class AccountArgs(TypedDict):
     soft_delete_days: NotRequired[int]
     """For how long deleted blobs and containers can be brought back, 1 to 365. Default: `SOFT_DELETE_DAYS`."""
 
+    expiries: NotRequired[Mapping[str, Sequence[retention.Expiry]]]
+    """What shall be deleted, and at which age: 30 days or more; by the name of the container, of which
+    `policy.derived_container_name` says what it is where none is given. Default: nothing. Nothing may expire where
+    Lightly writes."""
+
     tags: NotRequired[pulumi.Input[Mapping[str, pulumi.Input[str]]]]
     """Tags of the account."""
 
@@ -97,8 +103,8 @@ class AccountArgs(TypedDict):
 class Account(Component):
     """A storage account without public access, TLS 1.2 and https only, with soft delete.
 
-    Shared key access stays on: a SAS is signed with one of the account's keys. Nobody is given the keys themselves.
-    The account stays when it leaves the program, with all that guards it.
+    Nothing in it expires but what `expiries` say. Shared key access stays on: a SAS is signed with one of the account's
+    keys. Nobody is given the keys themselves. The account stays when it leaves the program, with all that guards it.
     """
 
     failures = FAILURES
@@ -115,10 +121,18 @@ class Account(Component):
     resource: storage.StorageAccount
     """The account itself, for what shall go with it."""
 
+    expiries: Mapping[str, Sequence[retention.Expiry]]
+    """What expires in it, by container."""
+
     def __init__(self, name: str, args: AccountArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("azure:Account", name, opts)
         group = args["resource_group"]
         location = args.get("location")
+        try:
+            self.expiries = policy.check_expiries(args.get("expiries", {}))
+            rules: list[Any] = policy.lifecycle(self.expiries)  # the policy knows no types of Pulumi's
+        except ValueError as error:
+            raise ValueError(f"{name}: expiries: {error}") from None
         self.hierarchical_namespace = args.get("hierarchical_namespace", False)
         if isinstance(group, ResourceGroup):
             location = group.location if location is None else location
@@ -153,6 +167,15 @@ class Account(Component):
             # Goes with the account and never before it: to delete it alone is to turn soft delete off.
             opts=self.child(deleted_with=account),
         )
+        if rules:
+            storage.ManagementPolicy(
+                name,
+                account_name=account.name,
+                resource_group_name=group,
+                management_policy_name="default",  # there is one for each account, of this name
+                policy={"rules": rules},
+                opts=self.child(deleted_with=account),
+            )
         self.register_outputs({"account": self.account, "resource_group": self.resource_group})
 
 
@@ -176,6 +199,9 @@ class Container(Component):
 
     container: pulumi.Output[str]
     """The container's name."""
+
+    known_name: str | None
+    """The same, where it is known at once."""
 
     account: pulumi.Output[str]
     """The name of its storage account."""
@@ -201,6 +227,7 @@ class Container(Component):
             self.account = pulumi.Output.from_input(account)
             self.resource_group = pulumi.Output.from_input(args["resource_group"])
         given = args.get("container", policy.derived_container_name(name))
+        self.known_name = given if isinstance(given, str) else None
         self.resource = storage.BlobContainer(
             name,
             account_name=self.account,

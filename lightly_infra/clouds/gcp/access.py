@@ -12,12 +12,15 @@ import pulumi
 import pulumi_gcp as gcp
 import pulumi_random as random
 
+from lightly_infra import epochs, expiry
 from lightly_infra.clouds.gcp import policy
 from lightly_infra.clouds.gcp.failures import FAILURES
+from lightly_infra.clouds.interface import Credential
 from lightly_infra.component import Component
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import date
 
 
 class Access(Component):
@@ -33,6 +36,9 @@ class Access(Component):
 
     secrets: Mapping[str, pulumi.Output[str]]
     """The secrets that Lightly is given."""
+
+    credential: Credential
+    """What is to be known of these secrets."""
 
     member: pulumi.Output[str] | None
     """Who to grant roles, in IAM's words; `None` for credentials of the user's own, which are granted nothing."""
@@ -54,6 +60,17 @@ class ServiceAccountArgs(TypedDict, total=False):
     """The e-mail of a service account of yours: a key is made and roles are granted, but it is never changed, and
     stays. Default: one is made here."""
 
+    rotate_every_days: int
+    """Make a key for each epoch of so many days (`lightly_infra.epochs`): that of this epoch, which Lightly is told,
+    and that of the one before. Default: one key."""
+
+    rotation: int
+    """With `rotate_every_days`: how many renewals were forced so far. Default: 0."""
+
+    on: date
+    """With `rotate_every_days`: the day that decides the epoch, in UTC. Default: today. A program with several
+    accesses gives all of them one day, lest it runs over midnight into the next epoch."""
+
 
 class ServiceAccount(Access):
     """Access with a key that is made here, of a service account made here or of yours."""
@@ -69,11 +86,27 @@ class ServiceAccount(Access):
             email = pulumi.Output.from_input(given).apply(policy.check_service_account)
         else:
             email = self._make(name, args.get("project")).email
-        key = gcp.serviceaccount.Key(
-            name, service_account_id=email, opts=self.child(additional_secret_outputs=["private_key"])
+        days, epoch = args.get("rotate_every_days"), None
+        if days is not None:
+            epoch = epochs.epoch(args.get("on") or epochs.today(), days=days, forced=args.get("rotation", 0))
+        # Lightly is told the first; workers that have begun with the one before end with it.
+        names = [name] if epoch is None else [f"{name}-{epoch}", f"{name}-{epoch - 1}"]
+        key, *_ = [self._key(it, email) for it in names]
+        self.credential = Credential(
+            "service account key",
+            created=key.valid_after.apply(expiry.time_text),
+            # Some organisations let no key live for ever (`iam.serviceAccountKeyExpiryHours`).
+            expires=key.valid_before.apply(expiry.time_text),
+            epoch=epoch,
+            rotate_every_days=days,
         )
         self.member = email.apply("serviceAccount:{}".format)
         self._holds(email, pulumi.Output.secret(key.private_key.apply(_decoded)))
+
+    def _key(self, name: str, email: pulumi.Output[str]) -> gcp.serviceaccount.Key:
+        return gcp.serviceaccount.Key(
+            name, service_account_id=email, opts=self.child(additional_secret_outputs=["private_key"])
+        )
 
     def _make(self, name: str, project: pulumi.Input[str] | None) -> gcp.serviceaccount.Account:
         # An id of 30 characters has no room for every name: the suffix keeps them apart.
@@ -107,6 +140,7 @@ class BroughtCredentials(Access):
             policy.check_credentials(given)
         key_json: pulumi.Output[str] = pulumi.Output.secret(given)
         self.member = None
+        self.credential = Credential("service account key")
         self._holds(pulumi.Output.unsecret(key_json.apply(lambda it: policy.check_credentials(it).email)), key_json)
 
 

@@ -8,7 +8,7 @@ import pulumi
 import pulumi_gcp as gcp
 import pulumi_random as random
 
-from lightly_infra import paths
+from lightly_infra import paths, retention
 from lightly_infra.clouds.gcp import policy
 from lightly_infra.clouds.gcp.failures import FAILURES
 from lightly_infra.clouds.gcp.storage import Bucket
@@ -67,6 +67,10 @@ class GCSDatasource(CloudDatasource):
         if isinstance(project := args["project"], str):  # what is known is refused here, and not later in a task
             policy.check_project(project)
         if isinstance(bucket, Bucket):
+            try:
+                retention.check_kept(bucket.expiries, self.purpose, prefix)
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
             bucket_name = bucket.bucket
         else:
             if isinstance(bucket, str):
@@ -109,7 +113,7 @@ class GCSDatasource(CloudDatasource):
 
         self.path = bucket_name.apply(lambda it: paths.resource_path("gs", it, prefix))
         self.config = {**access.config, "full_path": self.path, "gcs_project_id": project}
-        self.identity, self.secrets = access.identity, access.secrets
+        self.identity, self.secrets, self.credential = access.identity, access.secrets, access.credential
         self.verifiable = True
         self.register_outputs({"path": self.path, **self.identity})
 

@@ -9,13 +9,17 @@ import base64
 import binascii
 import json
 import re
+from datetime import date
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NotRequired, TypedDict
 
 from lightly_infra import paths
 from lightly_infra.permissions import GRANTED, Operation, Purpose
+from lightly_infra.retention import Rule
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from lightly_infra.retention import Expiry
 
 PERMISSIONS: Final[Mapping[Operation, tuple[str, ...]]] = {
     Operation.LIST: ("storage.objects.list",),
@@ -34,6 +38,12 @@ KMS_ROLE: Final = "roles/cloudkms.cryptoKeyEncrypterDecrypter"
 
 SUFFIX_CHARACTERS: Final = 8
 """Of the random suffix of ids that Google keeps for a while after they were deleted: 36^8 of them."""
+
+ABORT_INCOMPLETE_UPLOADS_AFTER_DAYS: Final = 7
+"""Parts of a multipart upload that nobody finished cost storage for ever; resumable uploads end after a week, too."""
+
+MAX_RULES: Final = 100
+"""Of a bucket's lifecycle, by the provider's schema."""
 
 CONDITION_TITLE: Final = "lightly-directory"
 CONDITION_DESCRIPTION: Final = "Lightly reaches one directory of the bucket. Made by lightly-infra."
@@ -55,6 +65,14 @@ _LOCATION: Final = re.compile(r"[A-Z]+\d*|[A-Z]+-[A-Z]+\d+")
 _ZONE: Final = re.compile(r"([A-Z]+-[A-Z]+\d+)-[A-Z]")
 _LABEL_KEY: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 _LABEL_VALUE: Final = re.compile(r"[a-z0-9_-]{0,63}")
+
+# Conditions of a lifecycle rule that no current version meets ("Object Lifecycle Management").
+_OF_OLD_VERSIONS: Final = ("numNewerVersions", "daysSinceNoncurrentTime", "noncurrentTimeBefore")
+# Those that some objects never meet: a custom time is on those only that somebody put it on.
+_OF_SOME: Final = (
+    *("matchesSuffixes", "matchesStorageClasses", "sizeAboveBytes", "sizeBelowBytes"),
+    *("customTimeBefore", "daysSinceCustomTime"),
+)
 
 # Multi-regions that KMS calls otherwise ("Cloud KMS locations": `europe` encrypts what GCS keeps in `EU`).
 _KMS_LOCATIONS: Final = {"EU": "europe"}
@@ -134,6 +152,72 @@ def expression(bucket: str, prefix: str, *, bucket_wide_listing: bool = False) -
 def to_json(granted: Grant) -> str:
     """The grant in one form only: equal grants are equal strings."""
     return json.dumps(granted, separators=(",", ":"), sort_keys=True, ensure_ascii=False)
+
+
+# -- when objects go
+
+
+def lifecycle(expiries: Iterable[Expiry] = ()) -> list[dict[str, Any]]:
+    """The rules of a bucket that is made, as pulumi-gcp takes them: what was not finished goes, and what shall expire.
+
+    Current versions expire, as on other clouds: in a bucket with versioning they become former ones. A rule that did
+    not say so would delete those, too, which are as old.
+
+    Args:
+        expiries: as `retention.check_expiries` gives them.
+
+    Raises:
+        ValueError: they are more than GCS has room for.
+    """
+    made: list[dict[str, Any]] = [
+        {
+            "action": {"type": "AbortIncompleteMultipartUpload"},
+            "condition": {"age": ABORT_INCOMPLETE_UPLOADS_AFTER_DAYS},
+        }
+    ]
+    for it in expiries:
+        condition: dict[str, Any] = {"age": it.days, "with_state": "LIVE"}
+        if it.prefix:
+            condition["matches_prefixes"] = [it.prefix]
+        made.append({"action": {"type": "Delete"}, "condition": condition})
+    if len(made) > MAX_RULES:
+        raise ValueError(
+            f"{len(made) - 1} directories that expire; a bucket has room for {MAX_RULES - 1}: let a directory around "
+            "them expire, or use another bucket"
+        )
+    return made
+
+
+def rules(found: Iterable[Mapping[str, Any]], *, today: date) -> list[Rule]:
+    """What deletes objects, of a bucket's lifecycle rules as pulumi-gcp's `getBucket` tells them.
+
+    GCS gives rules no names: they are counted. `getBucket` tells 0 or nothing of a condition that a rule does not have.
+
+    Args:
+        found: all of the bucket's rules.
+        today: what was to be deleted if it was made before a day that has passed is gone, and nothing new will be.
+    """
+    return [
+        it
+        for number, rule in enumerate(found, start=1)
+        if any(action.get("type") == "Delete" for action in rule.get("actions") or ())
+        for condition in rule.get("conditions") or ()
+        for it in _rules(f"number {number}", condition, today)
+    ]
+
+
+def _rules(name: str, condition: Mapping[str, Any], today: date) -> Iterator[Rule]:
+    """One for each prefix: all conditions of a rule have to be met, but only one of its prefixes."""
+    created_before = condition.get("createdBefore")
+    if created_before and date.fromisoformat(created_before) <= today:
+        return
+    days = int(condition.get("age") or 0)
+    for prefix in condition.get("matchesPrefixes") or [""]:
+        if condition.get("withState") == "ARCHIVED" or any(condition.get(it) for it in _OF_OLD_VERSIONS):
+            old = int(condition.get("daysSinceNoncurrentTime") or 0)
+            yield Rule(name, prefix, old_versions_days=max(old, days))
+        else:
+            yield Rule(name, prefix, days, partly=any(condition.get(it) for it in _OF_SOME))
 
 
 # -- names of what is made

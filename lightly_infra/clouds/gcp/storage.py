@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 import pulumi
 import pulumi_gcp as gcp
 
+from lightly_infra import retention
 from lightly_infra.clouds.gcp import policy
 from lightly_infra.clouds.gcp.failures import FAILURES
 from lightly_infra.component import Component
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-ABORT_INCOMPLETE_UPLOADS_AFTER_DAYS = 7
-"""Parts of a multipart upload that nobody finished cost storage for ever; resumable uploads end after a week, too."""
+    from collections.abc import Mapping, Sequence
 
 
 class BucketArgs(TypedDict):
@@ -38,6 +36,10 @@ class BucketArgs(TypedDict):
     """Keep old versions of objects. Default: no. Without a rule that ends them they cost storage for ever, and a bucket
     that has some is not empty."""
 
+    expiries: NotRequired[Sequence[retention.Expiry]]
+    """What shall be deleted, and at which age: 30 days or more. Default: nothing. Nothing may expire where Lightly
+    writes. With `versioning` it stays as an old version."""
+
     retain: NotRequired[bool]
     """Keep the bucket when it leaves the program. Default: yes. With `False` the bucket is deleted if it is empty, and
     the deletion fails if it is not: it is never emptied."""
@@ -49,8 +51,8 @@ class BucketArgs(TypedDict):
 class Bucket(Component):
     """A private GCS bucket: no public access, and no permissions of single objects, only IAM's on the bucket.
 
-    It sets no expiry: what Lightly writes must stay. It never empties the bucket. What is deleted can be restored for
-    as long as GCS's own default says (soft delete).
+    Nothing in it expires but what `expiries` say: what Lightly writes must stay. It never empties the bucket. What is
+    deleted can be restored for as long as GCS's own default says (soft delete).
     """
 
     failures = FAILURES
@@ -61,9 +63,17 @@ class Bucket(Component):
     resource: gcp.storage.Bucket
     """The bucket itself, for what shall go with it."""
 
+    expiries: Sequence[retention.Expiry]
+    """What expires in it."""
+
     def __init__(self, name: str, args: BucketArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("gcp:Bucket", name, opts)
         self.retain = args.get("retain", True)
+        try:
+            self.expiries = retention.check_expiries(args.get("expiries", ()))
+            rules: list[Any] = policy.lifecycle(self.expiries)  # the policy knows no types of Pulumi's
+        except ValueError as error:
+            raise ValueError(f"{name}: expiries: {error}") from None
         given = args.get("bucket")
         if given is None:
             # What Pulumi makes of the component's name, for which GCS has rules, too.
@@ -83,12 +93,7 @@ class Bucket(Component):
             # Always said: the provider takes a block that is left out for "as it is", and would never turn it off.
             versioning={"enabled": args.get("versioning", False)},
             encryption={"default_kms_key_name": kms_key} if kms_key is not None else None,
-            lifecycle_rules=[
-                {
-                    "action": {"type": "AbortIncompleteMultipartUpload"},
-                    "condition": {"age": ABORT_INCOMPLETE_UPLOADS_AFTER_DAYS},
-                }
-            ],
+            lifecycle_rules=rules,
             labels=args.get("labels"),
             opts=self.child(
                 retain_on_delete=self.retain,

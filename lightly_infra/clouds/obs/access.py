@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 import pulumi
 
+from lightly_infra.clouds.interface import Credential
 from lightly_infra.clouds.obs import policy
 from lightly_infra.component import Component
 
@@ -43,6 +44,9 @@ class AccessKeys(Component):
     secrets: Mapping[str, pulumi.Output[str]]
     """The secrets that Lightly is given."""
 
+    credential: Credential
+    """What is to be known of these secrets."""
+
     user: str | None
     """Whom bucket policies name."""
 
@@ -55,4 +59,5 @@ class AccessKeys(Component):
         self.config = {"type": "OBS", "obs_access_key_id": key_id, "obs_secret_access_key": secret}
         self.identity = {"access_key_id": key_id} | ({"user": pulumi.Output.from_input(user)} if user else {})
         self.secrets = {"secret_access_key": secret}
+        self.credential = Credential("access key")
         self.register_outputs({**self.identity, **self.secrets})

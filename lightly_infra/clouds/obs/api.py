@@ -278,6 +278,7 @@ class Obs:
 
 def _rule(rule: dict[str, Any]) -> dict[str, Any]:
     """A lifecycle rule as we write it: some vendors move the prefix into a filter."""
-    moved = rule.pop("Filter", {})
-    rule.setdefault("Prefix", moved.get("Prefix", ""))
+    if set(rule.get("Filter", {})) <= {"Prefix"}:  # one by tags or sizes is another rule than any of ours
+        moved = rule.pop("Filter", {})
+        rule.setdefault("Prefix", moved.get("Prefix", ""))
     return rule

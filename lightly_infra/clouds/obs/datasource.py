@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import pulumi
 
-from lightly_infra import paths
+from lightly_infra import paths, retention
 from lightly_infra.clouds.interface import CloudDatasource
 from lightly_infra.clouds.obs import policy
 from lightly_infra.clouds.obs.resources.grant import Grant
@@ -54,6 +54,10 @@ class OBSDatasource(CloudDatasource):
         prefix = paths.normalise_prefix(args["prefix"])
         owned = bucket if isinstance(bucket, Bucket) else None
         if isinstance(bucket, Bucket):
+            try:
+                retention.check_kept(bucket.expiries, self.purpose, prefix)
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
             bucket_name = bucket.bucket
         else:
             if isinstance(bucket, str):  # what is known is refused here, and not later in a task
@@ -95,6 +99,6 @@ class OBSDatasource(CloudDatasource):
 
         self.path = bucket_name.apply(lambda it: paths.resource_path("obs", it, prefix))
         self.config = {**access.config, "full_path": self.path, "obs_endpoint": args["endpoint"]}
-        self.identity, self.secrets = access.identity, access.secrets
+        self.identity, self.secrets, self.credential = access.identity, access.secrets, access.credential
         self.verifiable = True
         self.register_outputs({"path": self.path, **self.identity})

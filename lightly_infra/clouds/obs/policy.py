@@ -12,10 +12,13 @@ import re
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
+from lightly_infra.clouds import s3_lifecycle
 from lightly_infra.permissions import GRANTED, Operation, Purpose
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from lightly_infra.retention import Expiry, Rule
 
 Statement: TypeAlias = dict[str, Any]
 """One statement of a bucket policy, ready for `json.dumps`."""
@@ -45,6 +48,8 @@ _USER: Final = re.compile(r"arn:aws:iam::([0-9A-Za-z]+):user/([0-9A-Za-z_.@-]+)"
 _NATIVE_USER: Final = re.compile(r"domain/([0-9A-Za-z]+):user/([0-9A-Za-z_.@-]+)")
 # Endpoints of the two clouds that name them by region; something before `obs` is a bucket.
 _REGIONAL: Final = re.compile(r"(.+\.)?obs\.([a-z0-9-]+)\.(myhuaweicloud\.(?:com|eu|cn)|otc\.t-systems\.com)")
+# Of prefixes, what the clouds' consoles refuse in a rule and `paths` does not in any case.
+_NOT_IN_RULES: Final = re.compile(r'[:"<>|]')
 _USUAL_PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -103,20 +108,41 @@ def same(one: object, other: object) -> bool:
     return _plain(one) == _plain(other)
 
 
-def lifecycle() -> list[dict[str, Any]]:
-    """The rules of a bucket that is made: what was not finished goes, nothing that was written ever expires.
+def lifecycle(expiries: Iterable[Expiry] = ()) -> list[dict[str, Any]]:
+    """The rules of a bucket that is made: what was not finished goes, and what shall expire.
 
     Only what every vendor takes: the prefix stands in the rule itself, as OBS documents it, and there is never an
-    `ExpiredObjectDeleteMarker`, which OBS has refused as malformed.
+    `ExpiredObjectDeleteMarker`, which OBS has refused as malformed. No two rules are about the same object either: OBS
+    takes none beside one for the whole bucket (OTC's console guide, "Configuring a Lifecycle Rule"; Huawei's names
+    conditions under which it does). So where something expires, one rule ends that and what was not finished there, and
+    unfinished uploads elsewhere in the bucket stay.
+
+    Args:
+        expiries: as `retention.check_expiries` gives them.
+
+    Raises:
+        ValueError: OBS takes no rule for one of the prefixes.
     """
-    return [
+    abort = {"AbortIncompleteMultipartUpload": {"DaysAfterInitiation": ABORT_INCOMPLETE_UPLOADS_AFTER_DAYS}}
+    expiring = [
         {
-            "ID": "abort-incomplete-uploads",
-            "Prefix": "",
+            "ID": it.rule_id,
+            "Prefix": _check_rule_prefix(it.prefix),
             "Status": "Enabled",
-            "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": ABORT_INCOMPLETE_UPLOADS_AFTER_DAYS},
+            "Expiration": {"Days": it.days},
+            **abort,
         }
+        for it in expiries
     ]
+    return expiring or [{"ID": "abort-incomplete-uploads", "Prefix": "", "Status": "Enabled", **abort}]
+
+
+def rules(document: Mapping[str, Any]) -> list[Rule]:
+    """What a bucket's lifecycle deletes; the document is as boto3's `get_bucket_lifecycle_configuration` gives it.
+
+    A date that has passed still counts, though OBS then deletes only what was written before it.
+    """
+    return s3_lifecycle.rules(document)
 
 
 def to_json(value: object) -> str:
@@ -224,6 +250,15 @@ def cloud_of(endpoint: str) -> str:
     """
     found = _REGIONAL.fullmatch(_hostname(endpoint))
     return found[3] if found else host_of(endpoint)
+
+
+def _check_rule_prefix(prefix: str) -> str:
+    if refused := _NOT_IN_RULES.search(prefix):
+        raise ValueError(
+            f"{prefix!r} holds {refused.group()!r}, for which OBS takes no rule: name the directory otherwise, or let "
+            "nothing expire"
+        )
+    return prefix
 
 
 def _hostname(endpoint: str) -> str:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NotRequired
 
+from lightly_infra import retention
+from lightly_infra.clouds.obs import policy
 from lightly_infra.clouds.obs.resources.bucket import Bucket as BucketResource
 from lightly_infra.clouds.obs.resources.bucket import BucketResourceArgs
 from lightly_infra.clouds.obs.resources.session import ServerArgs
 from lightly_infra.component import Component
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pulumi
 
 
@@ -19,6 +23,10 @@ class BucketArgs(ServerArgs):
     bucket: NotRequired[pulumi.Input[str]]
     """The bucket's name. Default: the component's name and a random suffix."""
 
+    expiries: NotRequired[Sequence[retention.Expiry]]
+    """What shall be deleted, and at which age: 30 days or more. Default: nothing. Nothing may expire where Lightly
+    writes. Unfinished uploads are then aborted there only (`policy.lifecycle`)."""
+
     retain: NotRequired[bool]
     """Keep the bucket when it leaves the program. Default: yes. With `False` the bucket is deleted if it is empty, and
     the deletion fails if it is not: it is never emptied."""
@@ -27,8 +35,8 @@ class BucketArgs(ServerArgs):
 class Bucket(Component):
     """A private bucket that aborts uploads which nobody finished within seven days.
 
-    It sets no expiry: what Lightly writes must stay. It never empties the bucket. Encryption and access over TLS only
-    are the cloud's and the endpoint's: not every OBS has settings for them.
+    Nothing in it expires but what `expiries` say: what Lightly writes must stay. It is never emptied. Encryption
+    and access over TLS only are the cloud's and the endpoint's: not every OBS has settings for them.
     """
 
     bucket: pulumi.Output[str]
@@ -39,6 +47,9 @@ class Bucket(Component):
 
     server: ServerArgs
     """How it is reached."""
+
+    expiries: Sequence[retention.Expiry]
+    """What expires in it."""
 
     def __init__(self, name: str, args: BucketArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("obs:Bucket", name, opts)
@@ -51,6 +62,11 @@ class Bucket(Component):
         self.server = wanted.copy()
         if "bucket" in args:
             wanted["bucket"] = args["bucket"]
+        try:
+            self.expiries = retention.check_expiries(args.get("expiries", ()))
+            wanted["lifecycle"] = policy.to_json(policy.lifecycle(self.expiries))
+        except ValueError as error:
+            raise ValueError(f"{name}: expiries: {error}") from None
         self.resource = BucketResource(name, wanted, self.child(retain_on_delete=self.retain))
         self.bucket = self.resource.bucket
         self.register_outputs({"bucket": self.bucket})

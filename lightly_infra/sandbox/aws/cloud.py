@@ -12,6 +12,7 @@ from lightly_infra.sandbox.cloud import EmulatedCloud
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
+    from datetime import datetime
 
     from lightly_infra.sandbox.cloud import Source
     from lightly_infra.sandbox.probe import Attempt
@@ -67,6 +68,10 @@ class AwsCloud(EmulatedCloud):
         """Makes a bucket in the account's own region."""
         place = paths.check_s3_bucket(place)
         seed.put_images(self.client("s3", self._region), place, self._region, prefix)
+
+    def put_aged_images(self, bucket: str, prefix: str, days_kept: int, now: datetime) -> None:
+        """Images of several ages, of which some are soon deleted: see `seed`."""
+        seed.put_aged_images(self.client("s3", self._region), bucket, prefix, days_kept, now)
 
     def probe(self, datasource: Mapping[str, str], others: Collection[Mapping[str, str]]) -> list[Attempt]:
         """Tries a datasource as Lightly's account."""

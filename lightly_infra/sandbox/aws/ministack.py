@@ -61,7 +61,7 @@ class Ministack(TlsChild):
     stem = "aws"
     health = "/_ministack/health"
     ready = 20.0  # it takes half a second on an idle machine
-    application: ClassVar[str] = "ministack.app:app"
+    application: ClassVar[str] = "lightly_infra.sandbox.aws.server:app"
     """The ASGI application that is served, as `module:name`."""
 
     def __init__(self, account: str = ACCOUNT) -> None:

@@ -73,6 +73,7 @@ class AwsProvider(ResourceProvider):
         self._session = Session(env)
         self.add_types(*(one(self._session) for one in _TYPES))
         self.functions = {
+            "aws:iam/getUser:getUser": (frozenset({"userName"}), self._user),
             "aws:index/getCallerIdentity:getCallerIdentity": (frozenset({"id"}), self._caller_identity),
             "aws:index/getPartition:getPartition": (frozenset({"id"}), lambda _: _PARTITION),
             "aws:index/getRegion:getRegion": (frozenset({"id", "region"}), self._region),
@@ -114,6 +115,18 @@ class AwsProvider(ResourceProvider):
     def is_gone(self, error: Exception) -> bool:
         """AWS has many ways to say so."""
         return isinstance(error, ClientError) and is_gone(error)
+
+    def _user(self, args: Properties) -> Properties:
+        found = self._session.iam().get_user(UserName=args["userName"])["User"]
+        return {
+            "arn": found["Arn"],
+            "id": found["UserId"],
+            "path": found["Path"],
+            "permissionsBoundary": found.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn", ""),
+            "tags": {tag["Key"]: tag["Value"] for tag in found.get("Tags", ())},
+            "userId": found["UserId"],
+            "userName": found["UserName"],
+        }
 
     def _caller_identity(self, _args: Properties) -> Properties:
         answer = self._session.sts().get_caller_identity()

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from lightly_infra.sandbox.resource_type import Properties, Refusal
 
+_ID_CHARACTERS: Final = 255  # of a lifecycle rule
+
 _BUCKET: Final = {"bucket": Input(required=True, replaces=True), "region": REGION}
 
 
@@ -200,6 +202,11 @@ class BucketLifecycle(BucketSetting):
         if len(set(ids)) != len(ids):
             yield "rules", "two rules have the same id"
         for index, rule in enumerate(rules):
+            if isinstance(name := rule.get("id"), str) and len(name) > _ID_CHARACTERS:
+                yield "rules", f"rules[{index}].id has {len(name)} characters; {_ID_CHARACTERS} are the most"
+            expiration = rule.get("expiration")
+            if isinstance(expiration, dict) and {"days", "expiredObjectDeleteMarker"} <= set(expiration):
+                yield "rules", f"rules[{index}].expiration has days or expiredObjectDeleteMarker, not both"
             if rule.get("status") not in ("Enabled", "Disabled") and isinstance(rule.get("status"), str | None):
                 yield "rules", f"rules[{index}].status must be Enabled or Disabled"
             if not any(rule.get(action) for action in self._actions):

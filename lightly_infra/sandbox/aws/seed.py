@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from contextlib import suppress
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from lightly_infra.clouds.aws import policy
@@ -14,6 +17,7 @@ from lightly_infra.spec.s3 import S3Spec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from types_boto3_iam import IAMClient
     from types_boto3_s3 import S3Client
@@ -23,10 +27,11 @@ if TYPE_CHECKING:
 
 
 def prepare(aws: Ministack, given: Sequence[Source], lightly_account_id: str) -> None:
-    """Makes the buckets, images, roles and policies that datasources take as given, and a bucket that none may use.
+    """Makes the buckets, images, roles, users and policies that datasources take as given, and a bucket for nobody.
 
     Raises:
-        CannotSeed: a role lies in another account than the emulated one, or a KMS key is named.
+        CannotSeed: a role lies in another account than the emulated one, or a KMS key or an access key is named that
+            the emulated account has not minted.
     """
     sources = [(it, it.spec) for it in given if isinstance(it.spec, S3Spec)]
     created = {s3.bucket for _, s3 in sources if s3.create}
@@ -45,6 +50,7 @@ def prepare(aws: Ministack, given: Sequence[Source], lightly_account_id: str) ->
         if boundary := s3.access.permissions_boundary:
             _boundary(aws.client("iam"), f"{it.where}.access.permissions_boundary", boundary)
     _roles(aws.client("iam"), sources, lightly_account_id)
+    _users(aws.client("iam"), sources)
 
 
 def put_images(client: S3Client, bucket: str, region: str, prefix: str | None) -> None:
@@ -53,6 +59,18 @@ def put_images(client: S3Client, bucket: str, region: str, prefix: str | None) -
     for name in IMAGES if prefix is not None else ():
         client.put_object(Bucket=bucket, Key=f"{prefix}{name}", Body=image(), ContentType="image/png")
     client.put_object(Bucket=bucket, Key=BESIDE, Body=image(), ContentType="image/png")
+
+
+def put_aged_images(client: S3Client, bucket: str, prefix: str, days_kept: int, now: datetime) -> None:
+    """Images of several ages, in a bucket that deletes them after so many days: the oldest go within two days."""
+    for days in sorted({0, days_kept // 3, days_kept * 2 // 3, max(0, days_kept - 2), max(0, days_kept - 1)}):
+        client.put_object(
+            Bucket=bucket,
+            Key=f"{prefix}image-{days}-days-old.png",
+            Body=image(),
+            ContentType="image/png",
+            Metadata={"written": f"{now - timedelta(days=days):%Y-%m-%dT%H:%M:%S.000Z}"},  # see `server`
+        )
 
 
 def make_bucket(client: S3Client, bucket: str, region: str) -> None:
@@ -114,3 +132,35 @@ def _roles(client: IAMClient, sources: Sequence[tuple[Source, S3Spec]], lightly_
             RoleName=name, PolicyName=f"lightly-{len(grants)}", PolicyDocument=policy.to_json(document)
         )
         grants.append(document)
+
+
+def _users(client: IAMClient, sources: Sequence[tuple[Source, S3Spec]]) -> None:
+    """The users that are named, and for keys that are brought the policies that the manual tells to give."""
+    granted: Counter[str] = Counter()
+    for it, s3 in sources:
+        if s3.access.user is not None:
+            with suppress(client.exceptions.EntityAlreadyExistsException):
+                client.create_user(UserName=s3.access.user)
+        if s3.access.access_key_id is None:
+            continue
+        user = _owner(client, f"{it.where}.access", s3.access.access_key_id)
+        if s3.bucket is None:
+            raise CannotSeed(
+                f"{it.where}.access.access_key_id: its user is yours to be granted something, on a bucket whose name "
+                "is only generated here; name the bucket, or leave the key out"
+            )
+        document = policy.access_policy(purpose=it.purpose, bucket_arn=f"arn:aws:s3:::{s3.bucket}", prefix=s3.prefix)
+        granted[user] += 1
+        client.put_user_policy(
+            UserName=user, PolicyName=f"lightly-{granted[user]}", PolicyDocument=policy.to_json(document)
+        )
+
+
+def _owner(client: IAMClient, where: str, access_key_id: str) -> str:
+    try:
+        return client.get_access_key_last_used(AccessKeyId=access_key_id)["UserName"]
+    except client.exceptions.NoSuchEntityException:
+        raise CannotSeed(
+            f"{where}.access_key_id: the emulated account has no such key, and mints its keys itself; leave "
+            "access_key_id and secret_access_key out here, and a user is made"
+        ) from None

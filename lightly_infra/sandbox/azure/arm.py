@@ -11,11 +11,12 @@ from __future__ import annotations
 import re
 from contextlib import contextmanager
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from azure.core.exceptions import HttpResponseError, ResourceExistsError
 
 from lightly_infra.sandbox.azure import arm_values as values
+from lightly_infra.sandbox.azure import lifecycle
 from lightly_infra.sandbox.azure.arm_model import ACCOUNT, BLOB_SERVICE, Account, Group, group_id, new_key
 from lightly_infra.sandbox.azure.arm_values import ArmError
 from lightly_infra.sandbox.azure.blobs import code_of, first_line, service_client
@@ -208,8 +209,7 @@ class Arm:
         """Sets the account's one document of lifecycle rules."""
         account = self._account(group, name)
         policy = (body.get("properties") or {}).get("policy")
-        if not (isinstance(policy, dict) and policy.get("rules")):
-            raise ArmError(400, "InvalidRequestPropertyValue", "The value for property 'policy.rules' is invalid.")
+        lifecycle.check(policy)
         account.policy = {"policy": policy, "lastModifiedTime": values.now()}
         return self.policy(group, name)
 
@@ -223,6 +223,13 @@ class Arm:
     def delete_policy(self, group: str, name: str) -> None:
         """Removes the lifecycle rules."""
         self._account(group, name).policy = None
+
+    def another_policy(self, group: str, name: str, policy: str) -> NoReturn:
+        """There is one of an account, and it is called `default`."""
+        account = self._account(group, name)
+        raise ArmError(
+            404, "HttpResourceNotFound", f"The request url {account.id}/managementPolicies/{policy} is not found."
+        )
 
     def put_container(self, group: str, name: str, container: str, body: Body) -> Body:
         """Makes a container, or changes its metadata."""
@@ -312,6 +319,15 @@ class Arm:
             if error.status != HTTPStatus.NOT_FOUND:
                 raise
             self.put_container(group, name, container, {})
+
+    def have_rules(self, name: str, rules: list[Body]) -> None:
+        """Has an account with these lifecycle rules."""
+        self.put_policy(self._accounts[name].group.name, name, {"properties": {"policy": {"rules": rules}}})
+
+    def rules(self, name: str) -> list[Body]:
+        """The lifecycle rules of an account; none where it has no policy."""
+        policy = self._accounts[name].policy
+        return list(policy["policy"]["rules"]) if policy else []
 
     @contextmanager
     def _container(self, group: str, name: str, container: str) -> Iterator[ContainerClient]:

@@ -30,6 +30,7 @@ _ACCOUNT: Final = _GROUP + "/providers/Microsoft.Storage/storageAccounts/{name}"
 _BLOBS: Final = _ACCOUNT + "/blobServices/default"
 _CONTAINER: Final = _BLOBS + "/containers/{container}"
 _POLICY: Final = _ACCOUNT + "/managementPolicies/default"
+_ANOTHER_POLICY: Final = _ACCOUNT + "/managementPolicies/{policy}"
 
 
 class ArmServer(Server):
@@ -69,6 +70,8 @@ class ArmServer(Server):
             ("PUT", _POLICY, arm.put_policy),
             ("GET", _POLICY, arm.policy),
             ("DELETE", _POLICY, arm.delete_policy),
+            ("GET", _ANOTHER_POLICY, arm.another_policy),
+            ("PUT", _ANOTHER_POLICY, arm.another_policy),
         )
         routes = [Route(path, self._answers(action), methods=[method]) for method, path, action in methods]
         return Starlette(routes=routes, exception_handlers={HTTPException: _no_such_path})

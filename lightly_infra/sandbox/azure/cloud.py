@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from lightly_infra.clouds.azure import policy
 from lightly_infra.permissions import Purpose
@@ -111,15 +111,19 @@ class AzureCloud(EmulatedCloud):
         policy.check_account(account)
         policy.check_container(container)
         if account not in self._arm.accounts:
-            with self._server.lock:
-                self._arm.have_group(_GROUP, _LOCATION)
-                self._arm.have_account(_GROUP, account)
+            self.make_account(_GROUP, account)
         self._fill(account, container, prefix)
 
     def probe(self, datasource: Mapping[str, str], others: Collection[Mapping[str, str]]) -> list[Attempt]:
         """Tries a datasource with its SAS."""
         with self._server.lock:
             return probe.probe(datasource, others, self._arm)
+
+    def make_account(self, group: str, account: str) -> None:
+        """Makes a storage account, with its resource group where that is missing."""
+        with self._server.lock:
+            self._arm.have_group(group, _LOCATION)
+            self._arm.have_account(group, account)
 
     @contextmanager
     def container_client(self, account: str, container: str) -> Iterator[ContainerClient]:
@@ -143,6 +147,16 @@ class AzureCloud(EmulatedCloud):
         """Does so as the account's owner: what was signed with `key1` or `key2` is void."""
         with self._server.lock:
             self._arm.new_key(account, key)
+
+    def lifecycle(self, account: str) -> list[dict[str, Any]]:
+        """The rules of an account's management policy; none where it has none."""
+        with self._server.lock:
+            return self._arm.rules(account)
+
+    def set_lifecycle(self, account: str, rules: list[dict[str, Any]]) -> None:
+        """Sets them as the account's owner."""
+        with self._server.lock:
+            self._arm.have_rules(account, rules)
 
     def take_account_name(self, name: str) -> None:
         """Has somebody else in the world own a storage account of this name."""

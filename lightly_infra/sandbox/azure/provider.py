@@ -69,6 +69,7 @@ class AzureNativeProvider(ResourceProvider):
         self.add_types(*(one(self._session) for one in _TYPES))
         self.functions = {
             "azure-native:storage:getStorageAccount": (_OF_ACCOUNT, self._account),
+            "azure-native:storage:getManagementPolicy": (_OF_ACCOUNT | {"managementPolicyName"}, self._policy),
             "azure-native:storage:listStorageAccountKeys": (_OF_ACCOUNT, self._keys),
             "azure-native:storage:listStorageAccountServiceSAS": (_OF_ACCOUNT | _SAS.keys(), self._sas),
         }
@@ -84,6 +85,11 @@ class AzureNativeProvider(ResourceProvider):
     def _account(self, args: Properties) -> Properties:
         found = self._session.call("GET", self._session.account_id(args))
         return accounts.account_outputs(found) | {"id": found["id"]}
+
+    def _policy(self, args: Properties) -> Properties:
+        name = args.get("managementPolicyName", "default")
+        found = self._session.call("GET", f"{self._session.account_id(args)}/managementPolicies/{name}")
+        return {**found["properties"], "id": found["id"], "name": found["name"], "type": found["type"]}
 
     def _keys(self, args: Properties) -> Properties:
         return self._session.call("POST", f"{self._session.account_id(args)}/listKeys")

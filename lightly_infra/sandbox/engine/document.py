@@ -19,6 +19,11 @@ def marked(value: Any) -> Any:
     return [marked(item) for item in value] if isinstance(value, list) else value
 
 
+def resources_of(document: dict[str, Any]) -> list[Any]:
+    """The resources, their secrets marked."""
+    return [marked(resource) for resource in document["deployment"].get("resources") or ()]
+
+
 def outputs_of(document: dict[str, Any]) -> dict[str, Any]:
     """The stack's outputs."""
     for resource in document["deployment"].get("resources") or ():

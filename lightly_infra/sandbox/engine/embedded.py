@@ -12,20 +12,23 @@ import logging
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from lightly_infra.sandbox.engine.deployment import Deployment
+from lightly_infra.sandbox.engine.document import resources_of
 from lightly_infra.sandbox.engine.environment import environment
 from lightly_infra.sandbox.engine.hooks import ErrorHooks
+from lightly_infra.sandbox.engine.interface import Result
 from lightly_infra.sandbox.engine.messages import Scrubber
 from lightly_infra.sandbox.engine.monitor import Log, Monitor, run_program
 from lightly_infra.sandbox.engine.plugins import Plugins
-from lightly_infra.sandbox.engine.providers import Providers, with_defaults
-from lightly_infra.sandbox.engine.state import ResourceState, Snapshot
+from lightly_infra.sandbox.engine.providers import Providers, with_defaults, without_defaults
+from lightly_infra.sandbox.engine.state import ResourceState, Snapshot, state_of
 from lightly_infra.sandbox.engine.steps import Run
+from lightly_infra.updates.changes import latest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import TracebackType
 
-    from lightly_infra.sandbox.engine.interface import OnChange, OnLog, Program, Result
+    from lightly_infra.sandbox.engine.interface import OnChange, OnLog, Program
 
 _LOGGER: Final = logging.getLogger("lightly_infra.sandbox.program")
 
@@ -68,6 +71,19 @@ class EmbeddedEngine:
         """Reads every resource back, without running the program, and records drift in the state."""
         return self._run(program, on_change, lambda deployment, _: deployment.refresh())
 
+    def drift(self, program: Program, on_change: OnChange | None = None) -> Result:
+        """What `up` would do to each resource if all were read back before. Notes nothing."""
+        before = self._resources, self._program
+        try:
+            found = self.refresh(program)
+            if found.failed:
+                return found
+            planned = self.preview(program, on_change)
+        finally:
+            self._resources, self._program = before
+        # What is gone and no longer wanted stands in the first alone.
+        return Result(latest((*found.changes, *planned.changes)), failures=planned.failures)
+
     def destroy(self, program: Program, on_change: OnChange | None = None) -> Result:
         """Deletes every resource of the state, without running the program."""
         return self._run(program, on_change, lambda deployment, _: deployment.destroy(), with_outputs=False)
@@ -78,6 +94,10 @@ class EmbeddedEngine:
         resources = [state.document() for state in states]
         version = 4 if any(state.error_hooks or state.replace_with for state in states) else 3
         return {"version": version, "deployment": {"manifest": {}, "resources": resources}}
+
+    def load(self, program: Program, document: dict[str, Any]) -> None:
+        """Takes over a stack's state from a deployment document with its secrets in plain."""
+        self._resources, self._program = without_defaults(map(state_of, resources_of(document))), program
 
     def close(self) -> None:
         """Stops everything the engine started. The resources themselves stay."""
@@ -115,6 +135,8 @@ class EmbeddedEngine:
             try:
                 act(deployment, run)
             finally:
+                for line in self._plugins.said():
+                    tell("info", line)  # as the real engine passes on what a plugin prints
                 if not preview:  # also when interrupted: what was done must not be forgotten
                     self._resources, self._program = snapshot.resources(), program
             return deployment.result(with_outputs=with_outputs)

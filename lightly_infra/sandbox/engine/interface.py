@@ -7,21 +7,13 @@ CLI. The same programs run on both; where they differ the embedded one is wrong.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from lightly_infra.updates.changes import Change, Failure, OnChange, OnLog, Operation
 
-class Operation(StrEnum):
-    """What happened (or, in a preview, would happen) to a resource."""
-
-    SAME = "same"
-    CREATE = "create"
-    UPDATE = "update"
-    REPLACE = "replace"
-    DELETE = "delete"
-    READ = "read"
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 
 @dataclass(frozen=True)
@@ -53,28 +45,6 @@ class Program:
     stack: str
     config: Mapping[str, str] = field(default_factory=dict, repr=False)
     secret_keys: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True)
-class Change:
-    """One operation on one custom resource.
-
-    `keys` are the input properties that changed (update) or that force the replacement (replace).
-    """
-
-    urn: str
-    type: str
-    name: str
-    operation: Operation
-    keys: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why a resource, or with an empty `urn` the program itself, failed. Never holds a secret."""
-
-    urn: str
-    message: str
 
 
 @dataclass(frozen=True)
@@ -110,11 +80,18 @@ class UnsupportedFeature(Exception):
         super().__init__(f"the embedded engine does not support {feature}; run this program on the pulumi engine")
 
 
-OnChange = Callable[[Change], None]
-"""Called as each step finishes, from any thread but never twice at once."""
-
-OnLog = Callable[[str, str], None]
-"""Called with severity ("info", "warning") and message for what the program logs. Errors it logs are failures."""
+__all__ = [
+    "Change",
+    "Engine",
+    "Failure",
+    "OnChange",
+    "OnLog",
+    "Operation",
+    "Program",
+    "Result",
+    "Secret",
+    "UnsupportedFeature",
+]
 
 
 class Engine(Protocol):
@@ -141,6 +118,10 @@ class Engine(Protocol):
         """
         ...
 
+    def drift(self, program: Program, on_change: OnChange | None = None) -> Result:
+        """What `up` would do to each resource if all were read back before. Does nothing, and notes nothing."""
+        ...
+
     def destroy(self, program: Program, on_change: OnChange | None = None) -> Result:
         """Deletes every resource of the state, without running the program.
 
@@ -151,6 +132,15 @@ class Engine(Protocol):
 
     def export(self) -> dict[str, Any]:
         """The state as a deployment document (version 3; 4 with hooks). Secrets are ciphertext or sentinels."""
+        ...
+
+    def load(self, program: Program, document: dict[str, Any]) -> None:
+        """Takes over the state of the program's stack from elsewhere, in place of the one it has.
+
+        Args:
+            program: Its project and stack are those of the document.
+            document: As `pulumi stack export --show-secrets` writes it: secrets stand in plain.
+        """
         ...
 
     def close(self) -> None:

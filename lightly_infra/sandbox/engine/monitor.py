@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+import grpc
 from google.protobuf import empty_pb2
 from pulumi.runtime import mocks
 from pulumi.runtime.proto import engine_pb2, resource_pb2
@@ -11,10 +12,10 @@ from pulumi.runtime.settings import configure
 
 from lightly_infra.sandbox.engine.deployment import Deployment, Stopped
 from lightly_infra.sandbox.engine.interface import UnsupportedFeature
-from lightly_infra.sandbox.engine.messages import describe
 from lightly_infra.sandbox.engine.program import ProgramRun, chain
 from lightly_infra.sandbox.engine.provider import ProviderError
 from lightly_infra.sandbox.engine.values import from_struct, to_struct
+from lightly_infra.updates.messages import describe
 
 if TYPE_CHECKING:
     from lightly_infra.sandbox.engine.interface import OnLog, Program
@@ -36,6 +37,18 @@ _FEATURES: Final = (
     resource_pb2.RESOURCE_MONITOR_FEATURE_RESOURCE_HOOKS,
     resource_pb2.RESOURCE_MONITOR_FEATURE_STATE_MIGRATIONS,
 )
+
+
+class InvokeError(grpc.RpcError):  # type: ignore[misc]  # grpc ships no types
+    """A function that failed, as the SDK has it from the real engine: the program may catch it and go on."""
+
+    def code(self) -> grpc.StatusCode:
+        """GRPC's own for what it knows no more of."""
+        return grpc.StatusCode.UNKNOWN
+
+    def details(self) -> str:
+        """What the provider said."""
+        return str(self)
 
 
 class _NoMocks(mocks.Mocks):
@@ -92,7 +105,7 @@ class Monitor(mocks.MockMonitor):
         except UnsupportedFeature as error:
             raise self._deployment.fail("", error) from error
         except ProviderError as error:
-            raise RuntimeError(f"invoke of {request.tok} failed: {error}") from error
+            raise InvokeError(str(error)) from error
         fields: dict[str, Any] = {"return": to_struct(returned, secrets=True), "failures": failures}
         return resource_pb2.ResourceInvokeResponse(**fields)
 

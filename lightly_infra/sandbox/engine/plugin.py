@@ -7,6 +7,7 @@ the plugin's standard input: when the CLI ends, however it ends, the plugin does
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
@@ -14,11 +15,12 @@ from typing import TYPE_CHECKING, Any, Final
 import grpc
 from pulumi.runtime.proto import provider_pb2_grpc
 
-from lightly_infra.sandbox.engine.messages import describe
 from lightly_infra.sandbox.engine.plugins import load_factory
+from lightly_infra.updates.messages import describe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
 
 _THREADS: Final = 32  # operations at a time
 
@@ -43,6 +45,20 @@ class _Served:
                 return context.abort(grpc.StatusCode.UNKNOWN, describe(error))
 
         return serve
+
+
+def write_plugins(directory: Path, providers: Mapping[str, str]) -> None:
+    """Writes what the Pulumi CLI finds as plugins if the directory is on PATH, before any that are installed.
+
+    Args:
+        directory: where to.
+        providers: "module:factory" of each emulated provider by its package's name.
+    """
+    for package, reference in providers.items():
+        path = directory / f"pulumi-resource-{package}"
+        command = shlex.join([sys.executable, "-m", "lightly_infra.sandbox.engine.plugin", reference])
+        path.write_text(f"#!/bin/sh\nexec {command}\n", encoding="utf-8")
+        path.chmod(0o700)
 
 
 def main() -> None:

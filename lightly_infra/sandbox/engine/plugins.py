@@ -17,7 +17,6 @@ from pulumi.runtime.proto import provider_pb2_grpc
 
 from lightly_infra.sandbox.engine.environment import importable_paths
 from lightly_infra.sandbox.engine.interface import UnsupportedFeature
-from lightly_infra.sandbox.engine.messages import describe
 from lightly_infra.sandbox.engine.provider import (
     Call,
     NotImplementedByProvider,
@@ -27,6 +26,7 @@ from lightly_infra.sandbox.engine.provider import (
 )
 from lightly_infra.sandbox.engine.values import Properties, reveal
 from lightly_infra.sandbox.process import Child, ChildError, start, wait_until_healthy
+from lightly_infra.updates.messages import describe
 
 DYNAMIC: Final = "pulumi-python"
 _START_SECONDS: Final = 60.0  # a cold import of the SDK on a busy machine takes a few
@@ -83,6 +83,11 @@ class Plugins:
     def check_config(self, package: str, urn: str, olds: Properties, news: Properties) -> tuple[Properties, list[str]]:
         """Has a package check the inputs of an explicit provider before it is configured with them."""
         return check_config(self._emulated(package), urn, olds, news)
+
+    def said(self) -> list[str]:
+        """What dynamic providers have printed since this was last asked, line by line."""
+        with self._lock:
+            return self._dynamic.said() if self._dynamic else []
 
     def close(self) -> None:
         """Stops the dynamic providers' process."""
@@ -163,6 +168,7 @@ class _DynamicHost:
     def __init__(self, project: str, env: Mapping[str, str]) -> None:
         self._identity = self._identify(project, env)
         self._workspace = Path(tempfile.mkdtemp(prefix="lightly-dynamic-"))
+        self._heard = 0
         try:
             self._child = self._start()
             self._channel = grpc.insecure_channel(f"127.0.0.1:{self._port()}", options=CHANNEL_OPTIONS)
@@ -183,6 +189,13 @@ class _DynamicHost:
             if error.code() is grpc.StatusCode.UNAVAILABLE:
                 raise ProviderError(f"the dynamic provider's process ended. {self._child.tail()}") from error
             raise ProviderError(error.details()) from error
+
+    def said(self) -> list[str]:
+        with (self._workspace / "output.log").open("rb") as log:
+            log.seek(self._heard)
+            lines = log.read().decode(errors="replace").splitlines()
+            self._heard = log.tell()
+        return [line for line in lines if line.strip() and not line.isdecimal()]  # the port is for us
 
     def close(self) -> None:
         self._channel.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import uuid
 from typing import TYPE_CHECKING, Final
 
@@ -10,7 +11,7 @@ from lightly_infra.sandbox.engine.interface import Program, Secret, UnsupportedF
 from lightly_infra.sandbox.engine.plugins import DYNAMIC
 from lightly_infra.sandbox.engine.provider import Provider, UnknownProvider
 from lightly_infra.sandbox.engine.state import ResourceState
-from lightly_infra.sandbox.engine.urns import PROVIDER_PREFIX, is_provider_type, make_urn, package_of
+from lightly_infra.sandbox.engine.urns import PROVIDER_PREFIX, is_provider_type, make_urn, name_of, package_of
 from lightly_infra.sandbox.engine.values import Properties, holds_unknown
 
 if TYPE_CHECKING:
@@ -99,6 +100,20 @@ def with_defaults(resources: Iterable[ResourceState], program: Program) -> list[
         default = defaults.setdefault(package, _default(package, program))
         served.append(dataclasses.replace(resource, provider=f"{default.urn}::{default.id}"))
     return [*defaults.values(), *served]
+
+
+def without_defaults(resources: Iterable[ResourceState]) -> list[ResourceState]:
+    """The other way round: default providers go, for each run makes its own."""
+    return [
+        dataclasses.replace(resource, provider="" if _is_default(resource.provider_urn) else resource.provider)
+        for resource in resources
+        if not (is_provider_type(resource.type) and _is_default(resource.urn))
+    ]
+
+
+def _is_default(urn: str) -> bool:
+    # The real engine adds the version of the package's SDK.
+    return bool(urn) and re.fullmatch(r"default(_[0-9]+)*", name_of(urn)) is not None
 
 
 def _default(package: str, program: Program) -> ResourceState:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import shlex
 import shutil
 import sys
 import tempfile
@@ -16,14 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from pulumi import automation
-from semver import VersionInfo
 
 from lightly_infra.sandbox.engine.document import outputs_of, sealed_document, secrets_of
 from lightly_infra.sandbox.engine.environment import environment, importable_paths
-from lightly_infra.sandbox.engine.events import Listener
 from lightly_infra.sandbox.engine.interface import Result
 from lightly_infra.sandbox.engine.language_host import LanguageHost
 from lightly_infra.sandbox.engine.messages import Scrubber
+from lightly_infra.sandbox.engine.plugin import write_plugins
+from lightly_infra.updates.changes import latest
+from lightly_infra.updates.command import pulumi_command
+from lightly_infra.updates.listener import Listener
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,8 +51,7 @@ class PulumiEngine:
         self._directory = Path(tempfile.mkdtemp(prefix="lightly-pulumi-"))
         for name in ("home", "state", "work", "bin"):
             (self._directory / name).mkdir()
-        for package, reference in providers.items():
-            self._write_plugin(package, reference)
+        write_plugins(self._directory / "bin", providers)
         self._given = env
         self._own = {
             "PATH": os.pathsep.join(
@@ -90,6 +90,11 @@ class PulumiEngine:
         """Reads every resource back, without running the program, and records drift in the state."""
         return self._run(program, on_change, "refresh", "--yes", "--skip-preview")
 
+    def drift(self, program: Program, on_change: OnChange | None = None) -> Result:
+        """What `up` would do to each resource if all were read back before. Notes nothing."""
+        found = self._run(program, on_change, "preview", "--refresh", with_outputs=False)
+        return Result(latest(found.changes), failures=found.failures)
+
     def destroy(self, program: Program, on_change: OnChange | None = None) -> Result:
         """Deletes every resource of the state, without running the program."""
         return self._run(program, on_change, "destroy", "--yes", "--skip-preview", with_outputs=False)
@@ -97,6 +102,18 @@ class PulumiEngine:
     def export(self) -> dict[str, Any]:
         """The state as a deployment document (version 3). Secrets are there without their values."""
         return sealed_document(self._document)
+
+    def load(self, program: Program, document: dict[str, Any]) -> None:
+        """Takes over a stack's state from a deployment document with its secrets in plain."""
+        env = {**self._given, **self._own}
+        with environment(env):
+            stack = self._prepared(program, env)
+            salt = stack.workspace.stack_settings(program.stack).encryption_salt
+            # The stack here has a passphrase of its own.
+            sealing = {"secrets_providers": {"type": "passphrase", "state": {"salt": salt}}}
+            deployment = automation.Deployment(document["version"], document["deployment"] | sealing)
+            stack.import_stack(deployment)
+        self._document = document
 
     def close(self) -> None:
         """Removes everything the engine wrote. The resources themselves stay."""
@@ -133,7 +150,7 @@ class PulumiEngine:
                     work_dir=str(self._directory / "work"),
                     pulumi_home=env["PULUMI_HOME"],
                     secrets_provider="passphrase",
-                    pulumi_command=_command(),
+                    pulumi_command=pulumi_command(),
                 ),
             )
         self._stack.workspace.env_vars = env
@@ -148,16 +165,3 @@ class PulumiEngine:
                 self._stack.set_all_config(config)
             self._config = config
         return self._stack
-
-    def _write_plugin(self, package: str, reference: str) -> None:
-        path = self._directory / "bin" / f"pulumi-resource-{package}"
-        command = shlex.join([sys.executable, "-m", "lightly_infra.sandbox.engine.plugin", reference])
-        path.write_text(f"#!/bin/sh\nexec {command}\n")
-        path.chmod(0o700)
-
-
-def _command() -> automation.PulumiCommand:
-    command = automation.PulumiCommand(skip_version_check=True)
-    if command.version is None:  # a CLI built from source tells none; it is taken to be a current one
-        command.version = VersionInfo(3, 999)
-    return command

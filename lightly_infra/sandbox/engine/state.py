@@ -126,6 +126,35 @@ class ResourceState:
         return {key: value for key, value in fields.items() if value or key == "custom"}
 
 
+def state_of(document: Mapping[str, Any]) -> ResourceState:
+    """The other way round: a resource from its part of a document, in which secrets are marked."""
+    return ResourceState(
+        urn=document["urn"],
+        type=document["type"],
+        custom=document["custom"],
+        id=document.get("id", ""),
+        inputs=document.get("inputs", {}),
+        outputs=document.get("outputs", {}),
+        parent=document.get("parent", ""),
+        provider=document.get("provider", ""),
+        dependencies=tuple(document.get("dependencies") or ()),
+        property_dependencies={
+            key: tuple(urns or ()) for key, urns in (document.get("propertyDependencies") or {}).items()
+        },
+        deleted_with=document.get("deletedWith", ""),
+        replace_with=tuple(document.get("replaceWith") or ()),
+        protect=document.get("protect", False),
+        retain_on_delete=document.get("retainOnDelete", False),
+        additional_secret_outputs=tuple(document.get("additionalSecretOutputs") or ()),
+        ignore_changes=tuple(document.get("ignoreChanges") or ()),
+        error_hooks=tuple((document.get("resourceHooks") or {}).get("OnError") or ()),
+        replace_on_changes=tuple(document.get("replaceOnChanges") or ()),
+        delete=document.get("delete", False),
+        pending_replacement=document.get("pendingReplacement", False),
+        external=document.get("external", False),
+    )
+
+
 class Snapshot:
     """The state while a run works on it: what the run has done already, and what it has not yet touched."""
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from lightly_infra.sandbox import missing_extra
-from lightly_infra.sandbox.gcp import authorise
+from lightly_infra.sandbox.gcp import authorise, lifecycle
 from lightly_infra.sandbox.gcp.errors import Refusal, invalid, unsupported
 from lightly_infra.sandbox.gcp.iam import project_number, service_agent
 from lightly_infra.sandbox.gcp.policies import Binding, Policy, publics
@@ -289,9 +289,7 @@ def _check(bucket: Bucket) -> None:
         raise invalid(f"Invalid storage class: {bucket.settings['storageClass']}")
     if bucket.settings["iamConfiguration"]["publicAccessPrevention"] not in ("inherited", "enforced"):
         raise invalid("Invalid value for publicAccessPrevention")
-    for rule in bucket.settings.get("lifecycle", {}).get("rule", []):
-        if not rule.get("action", {}).get("type") or not rule.get("condition"):
-            raise invalid("A lifecycle rule must have an action and at least one condition.")
+    lifecycle.check(bucket.settings.get("lifecycle", {}).get("rule", []))
 
 
 def _owners(project: str) -> Sequence[Binding]:

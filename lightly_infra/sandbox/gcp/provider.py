@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
 import httpx
 
 from lightly_infra.sandbox.engine.values import holds_unknown
-from lightly_infra.sandbox.gcp import iam_types, member_types, storage_types
+from lightly_infra.sandbox.gcp import iam_types, lifecycle, member_types, storage_types
 from lightly_infra.sandbox.gcp.clients import GoogleError
 from lightly_infra.sandbox.gcp.session import Session
 from lightly_infra.sandbox.resource_provider import ResourceProvider
@@ -63,6 +64,7 @@ class GcpProvider(ResourceProvider):
         self._session = Session(env)
         self.add_types(*(one(self._session) for one in _TYPES))
         self.functions = {
+            "gcp:storage/getBucket:getBucket": (frozenset({"name", "project"}), self._bucket),
             "gcp:storage/getProjectServiceAccount:getProjectServiceAccount": (
                 frozenset({"project", "userProject"}),
                 self._project_service_account,
@@ -95,6 +97,13 @@ class GcpProvider(ResourceProvider):
     def is_gone(self, error: Exception) -> bool:
         """Whether Google does not know it."""
         return isinstance(error, GoogleError) and error.status == _NOT_FOUND
+
+    def _bucket(self, args: Properties) -> Properties:
+        """Of what the real function tells: what a bucket is, and its lifecycle."""
+        found = self._session.api.call("GET", f"/storage/v1/b/{quote(args['name'], safe='')}")
+        rules = lifecycle.looked_up(found.get("lifecycle", {}).get("rule", ()))
+        same = ("location", "name", "selfLink", "storageClass")
+        return {"id": found["name"], "lifecycleRules": rules, **{name: found[name] for name in same}}
 
     def _project_service_account(self, args: Properties) -> Properties:
         project = args.get("project") or self._session.project

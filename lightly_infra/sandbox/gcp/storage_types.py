@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from urllib.parse import quote
 
 from lightly_infra.clouds.gcp import policy
+from lightly_infra.sandbox.gcp import lifecycle
 from lightly_infra.sandbox.gcp.clients import GoogleError
 from lightly_infra.sandbox.gcp.session import NAME_OF_PROJECT, GcpType
 from lightly_infra.sandbox.resource_type import Input, Naming, ResourceError, Shape
@@ -36,21 +37,6 @@ def _one_of(*known: str) -> Input:
     )
 
 
-_LIFECYCLE: Final = Shape(
-    {"action": "action", "condition": "condition"},
-    {
-        "action": Shape({"type": "type", "storageClass": "storageClass"}),
-        "condition": Shape(
-            {
-                "age": "age",
-                "daysSinceNoncurrentTime": "daysSinceNoncurrentTime",
-                "matchesPrefixes": "matchesPrefix",
-                "matchesSuffixes": "matchesSuffix",
-                "numNewerVersions": "numNewerVersions",
-            }
-        ),
-    },
-)
 _VERSIONING: Final = Shape({"enabled": "enabled"})
 _ENCRYPTION: Final = Shape({"defaultKmsKeyName": "defaultKmsKeyName"})
 _SOFT_DELETE: Final = Shape({"retentionDurationSeconds": "retentionDurationSeconds"})
@@ -80,7 +66,7 @@ class Bucket(GcpType):
             refuse=lambda value: "the emulated bucket is never emptied: only false is supported" if value else None,
         ),
         "labels": Input(),
-        "lifecycleRules": Input(shape=_LIFECYCLE),
+        "lifecycleRules": Input(shape=lifecycle.SHAPE, refuse=lifecycle.refuse),
         "publicAccessPrevention": _one_of("enforced", "inherited"),
         "softDeletePolicy": Input(computed=True, shape=_SOFT_DELETE),
         "storageClass": Input(default="STANDARD"),
@@ -138,7 +124,7 @@ class Bucket(GcpType):
             "encryption": _ENCRYPTION.to_api(inputs.get("encryption")),
             "iamConfiguration": access,
             "labels": labels,
-            "lifecycle": {"rule": _LIFECYCLE.to_api(inputs.get("lifecycleRules", []))},
+            "lifecycle": {"rule": lifecycle.to_api(inputs.get("lifecycleRules", []))},
             "storageClass": inputs["storageClass"],
         }
         if inputs.get("versioning"):
@@ -160,7 +146,7 @@ class Bucket(GcpType):
             "encryption": _ENCRYPTION.from_api(found.get("encryption")),
             "forceDestroy": known.get("forceDestroy", False),
             "labels": ours or None,
-            "lifecycleRules": _LIFECYCLE.from_api(found.get("lifecycle", {}).get("rule")) or None,
+            "lifecycleRules": lifecycle.from_api(found.get("lifecycle", {}).get("rule", ())) or None,
             "publicAccessPrevention": access["publicAccessPrevention"],
             "softDeletePolicy": {"retentionDurationSeconds": seconds},
             "storageClass": found["storageClass"],

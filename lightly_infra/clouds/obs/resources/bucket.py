@@ -63,9 +63,12 @@ class BucketResourceArgs(ServerArgs):
     bucket: NotRequired[pulumi.Input[str]]
     """Its name. Default: the resource's name and a random suffix."""
 
+    lifecycle: NotRequired[pulumi.Input[str]]
+    """A JSON list of its rules, which change in place. Default: nothing expires, unfinished uploads are aborted."""
+
 
 class Bucket(Resource, module="obs", name="Bucket"):
-    """A private bucket that aborts unfinished uploads and expires nothing; its `id` is its name."""
+    """A private bucket, with lifecycle rules of its own; its `id` is its name."""
 
     bucket: pulumi.Output[str]
 

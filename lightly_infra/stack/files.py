@@ -5,27 +5,33 @@ Errors tell lines and columns, never the text: a stack's file may hold secrets.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import secrets
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
+from lightly_infra import spec
+from lightly_infra.spec.fields import stand_in
 from lightly_infra.stack.settings import DATASETS_KEY, in_clear, plain_secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
+
+SHIPPED_PROJECT: Final = "lightly-infra"
+"""The project whose program this package ships."""
 
 # Far more than a stack has, far less than what anchors that hold each other can blow up to.
 _MOST_VALUES: Final = 100_000
 _DEEPEST: Final = 50
-_RUN: Final = secrets.token_bytes(32)
 
 
 class ProjectError(ValueError):
     """There is no such project, stack or config; the message says where was looked and what to do."""
+
+
+class NoProject(ProjectError):
+    """There is no Pulumi project."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -44,6 +50,55 @@ class _Loader(yaml.SafeLoader):
                 raise yaml.constructor.ConstructorError(None, None, "this key stands twice", key.start_mark)
             seen.add(name)
         return super().construct_mapping(node, deep=deep)
+
+
+def root_of(directory: Path) -> Path:
+    """The directory of the Pulumi project that holds `directory`, as the Pulumi CLI finds it.
+
+    Raises:
+        NoProject: there is no `Pulumi.yaml` here or above.
+    """
+    root = next((it for it in (directory, *directory.parents) if (it / "Pulumi.yaml").is_file()), None)
+    if root is None:
+        raise NoProject(f"no Pulumi.yaml in {directory} or above: run this in a Pulumi project")
+    return root
+
+
+def configs(root: Path) -> Path:
+    """The directory of a project in which its stacks' files stand.
+
+    Raises:
+        ProjectError: `Pulumi.yaml` cannot be read.
+    """
+    return root / str(mapping(root / "Pulumi.yaml").get("stackConfigDir", "."))
+
+
+def file_of(stack: str, directory: Path) -> Path:
+    """The file with the config of a stack of the project that holds `directory`.
+
+    Raises:
+        ProjectError: there is no such project or stack.
+    """
+    if not stack or Path(stack).name != stack:
+        raise ProjectError(f"{stack!r} is no stack's name; here are {', '.join(stacks(directory)) or 'none'}")
+    file = configs(root_of(directory)) / f"Pulumi.{stack}.yaml"
+    if not file.is_file():
+        raise ProjectError(f"no stack {stack!r} in {file.parent}: it has {', '.join(stacks(directory)) or 'none'}")
+    return file
+
+
+def stacks(directory: Path) -> list[str]:
+    """The stacks that have a config in the project that holds `directory`; none where there is no project."""
+    try:
+        files = configs(root_of(directory)).glob("Pulumi.*.yaml")
+    except ProjectError:
+        return []
+    return sorted(map(stack_of, files))
+
+
+def project_name(root: Path) -> str:
+    """What the project in a directory is called, by which keys without a namespace are its own."""
+    return str(mapping(root / "Pulumi.yaml").get("name", root.name))
 
 
 def mapping(file: Path) -> Mapping[str, Any]:
@@ -69,13 +124,17 @@ def mapping(file: Path) -> Mapping[str, Any]:
     return content
 
 
-def config(file: Path, project: str) -> tuple[dict[str, str], frozenset[str]]:
-    """A stack's config as programs get it: keys in full, values as strings or JSON; and which keys are secret.
+def stack_of(file: Path) -> str:
+    """The stack that a file is the config of, by its name."""
+    return file.name.removeprefix("Pulumi.").removesuffix(".yaml")
 
-    What only the stack's owner can decrypt gets a stand-in: emulated clouds take any secret.
+
+def written(file: Path, project: str) -> dict[str, object]:
+    """A stack's config as its file has it, by key in full: encrypted values are `{"secure": …}`.
 
     Raises:
-        ProjectError: the file cannot be read, holds what no config can, or a secret in clear.
+        ProjectError: the file cannot be read, holds what no config can, or a secret in clear or one that
+            is not set yet.
     """
     raw = mapping(file).get("config")
     if raw is None:
@@ -85,17 +144,38 @@ def config(file: Path, project: str) -> tuple[dict[str, str], frozenset[str]]:
     qualified = {key if ":" in key else f"{project}:{key}": value for key, value in raw.items()}
     for key, value in qualified.items():
         _check(f"{file}: {key}", value, [0], depth=0)
-    if plain := [plain_secret(path) for path in in_clear(qualified.get(DATASETS_KEY))]:
-        raise ProjectError("\n".join(f"{file}: {it}" for it in plain))
-    if brought := _brought(qualified.get(DATASETS_KEY)):
-        raise ProjectError(
-            f"{file}: {brought} is encrypted and opens a real cloud: the sandbox can neither decrypt nor use it; leave "
-            "it out here, and the sandbox makes one"
-        )
+    datasets = qualified.get(DATASETS_KEY)
+    if wrong := [*map(plain_secret, in_clear(datasets)), *spec.not_set(datasets)]:
+        raise ProjectError("\n".join(f"{file}: {it}" for it in wrong))
+    return qualified
+
+
+def config(file: Path, project: str) -> tuple[dict[str, str], frozenset[str]]:
+    """A stack's config as programs get it: keys in full, values as strings or JSON; and which keys are secret.
+
+    What is encrypted, and only the stack's owner can decrypt, gets a stand-in (`spec.fields.stand_in`).
+
+    Raises:
+        ProjectError: as `written` does.
+    """
+    values = written(file, project)
     return (
-        {key: _as_config(_decrypted(value)) for key, value in qualified.items()},
-        frozenset(key for key, value in qualified.items() if _is_secret(value)),
+        {key: _as_config(_decrypted(value)) for key, value in values.items()},
+        frozenset(key for key, value in values.items() if is_encrypted(value)),
     )
+
+
+def is_encrypted(value: object) -> bool:
+    """Whether a value of a stack's file is encrypted, in whole or in part."""
+    match value:
+        case {"secure": str()}:
+            return True
+        case dict():
+            return any(is_encrypted(inner) for inner in value.values())
+        case list():
+            return any(is_encrypted(inner) for inner in value)
+        case _:
+            return False
 
 
 def _check(where: str, value: object, count: list[int], *, depth: int) -> None:
@@ -117,14 +197,6 @@ def _check(where: str, value: object, count: list[int], *, depth: int) -> None:
         _check(where, each, count, depth=depth + 1)
 
 
-def _brought(value: object, name: str = "") -> str | None:
-    """The first field that holds credentials of the user's own for a real cloud, in which a stand-in is of no use."""
-    if name in {"sas_token", "credentials"} and _is_secret(value):
-        return name
-    inner = value.items() if isinstance(value, dict) else ()
-    return next((found for key, it in inner if (found := _brought(it, key))), None)
-
-
 def _as_config(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
@@ -132,23 +204,10 @@ def _as_config(value: object) -> str:
 def _decrypted(value: object) -> object:
     match value:
         case {"secure": str(text)}:
-            # The same for the same: two datasources may hold one user's key.
-            return f"sandbox-{hashlib.blake2b(text.encode(), key=_RUN, digest_size=12).hexdigest()}"
+            return stand_in(text)
         case dict():
             return {key: _decrypted(inner) for key, inner in value.items()}
         case list():
             return [_decrypted(inner) for inner in value]
         case _:
             return value
-
-
-def _is_secret(value: object) -> bool:
-    match value:
-        case {"secure": str()}:
-            return True
-        case dict():
-            return any(_is_secret(inner) for inner in value.values())
-        case list():
-            return any(_is_secret(inner) for inner in value)
-        case _:
-            return False

@@ -1,4 +1,4 @@
-"""What the Pulumi CLI reports while it works, in the terms of the sandbox's engines."""
+"""What the Pulumi CLI reports while it works, in words of our own."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 from pulumi.automation import OpType
 
-from lightly_infra.sandbox.engine.diffing import top_level
-from lightly_infra.sandbox.engine.interface import Change, Failure, OnChange, OnLog, Operation
-from lightly_infra.sandbox.engine.messages import Scrubber, describe, last_message
-from lightly_infra.sandbox.engine.paths import parse_path
-from lightly_infra.sandbox.engine.urns import is_provider_type, name_of
+from lightly_infra.updates.changes import Change, Failure, OnChange, OnLog, Operation
+from lightly_infra.updates.messages import Scrubber, describe, last_message
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pulumi.automation import EngineEvent
     from pulumi.automation.events import DiagnosticEvent, StepEventMetadata
 
@@ -32,6 +31,9 @@ _OPERATIONS: Final = {
 _SUMMARY: Final = re.compile(r"(preview|update|refresh|destroy) failed|the program failed")
 _CHECK: Final = re.compile(r"^\S+ resource '[^']*'(?:: property (\S+) value .*)? has a problem: ", re.DOTALL)
 _OWN_PLUGIN: Final = re.compile(r"using pulumi-resource-\S+ from \$PATH")
+_PROVIDERS: Final = "pulumi:providers:"
+# The first step of a property path, such as `tags.team`, `rules[0]` or `["a.b"].c`.
+_FIRST_STEP: Final = re.compile(r'\["((?:\\"|[^"])*)"\]|[^.\[]+')
 _COLOR: Final = re.compile(r"<\{%.*?%\}>")
 
 
@@ -69,13 +71,14 @@ class Listener:
 
     def _step(self, step: StepEventMetadata) -> None:
         state = step.new or step.old
-        operation = _OPERATIONS.get(step.op)
-        if operation is None or state is None or not state.custom or is_provider_type(step.type):
+        gone = step.op is OpType.REFRESH and step.new is None
+        operation = Operation.DELETE if gone else _OPERATIONS.get(step.op)
+        if operation is None or state is None or not state.custom or step.type.startswith(_PROVIDERS):
             return
-        keys = step.keys or step.diffs or top_level([parse_path(path) for path in step.detailed_diff or ()])
+        keys = step.keys or step.diffs or _top_level(step.detailed_diff or {})
         if operation not in {Operation.UPDATE, Operation.REPLACE}:
-            keys = ()
-        change = Change(step.urn, step.type, name_of(step.urn), operation, tuple(sorted(keys)))
+            keys = []
+        change = Change(step.urn, step.type, step.urn.split("::", 3)[3], operation, tuple(sorted(keys)))
         self.changes.append(change)
         if self._on_change is not None:
             self._on_change(change)
@@ -91,3 +94,8 @@ class Listener:
 def _plain(message: str) -> str:
     """A provider's own words, without what the engine puts around them."""
     return last_message(_CHECK.sub(lambda found: f"{found[1]}: " if found[1] else "", message))
+
+
+def _top_level(paths: Iterable[str]) -> list[str]:
+    """The top-level properties that property paths begin with."""
+    return list({found[1] or found[0] for path in paths if (found := _FIRST_STEP.match(path))})

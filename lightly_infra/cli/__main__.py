@@ -1,0 +1,5 @@
+"""`python -m lightly_infra.cli`."""
+
+from lightly_infra.cli import main
+
+main()

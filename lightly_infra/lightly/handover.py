@@ -1,0 +1,145 @@
+"""Other credentials for a datasource: registered once they are seen to work, and not at all if they do not.
+
+Lightly verifies what is registered and nothing else, so new credentials have to be registered to be tried. The ones
+before are put back at once while the cloud has not heard of the new ones: what is registered works, but for the moments
+of trying. A run that is killed in such a moment is mended by the next one.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from lightly_infra.lightly.errors import ApiError, HandoverFailed, LightlyError, PermissionsMissing
+from lightly_infra.lightly.models import secret_values
+from lightly_infra.lightly.operations import until, verify_until_allowed
+from lightly_infra.permissions import Purpose
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lightly_infra.lightly.client import LightlyClient
+    from lightly_infra.lightly.models import DatasourceConfig
+
+# What may be said of credentials that make no sense; anything else says nothing about them.
+_REFUSALS = frozenset({400, 409, 422})
+_PATIENCE = 5.0
+"""Seconds until the credentials before count as dead: a moment's refusal must not cost them their place."""
+
+
+def hand_over(
+    client: LightlyClient,
+    dataset_id: str,
+    old: DatasourceConfig,
+    new: DatasourceConfig,
+    *,
+    deadline: float,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
+    """Registers `new` in place of `old`, if it works.
+
+    Where the old credentials do not work either, there is nothing to lose: the new ones are registered unseen. What
+    Lightly cannot do with the dataset's other datasource is no reason for either.
+
+    Args:
+        client: The client.
+        dataset_id: The dataset; nobody else may change or verify its datasources meanwhile.
+        old: What was registered before; a run that was killed may have registered `new` since.
+        new: The same place with other credentials.
+        deadline: Seconds to keep trying while the cloud gets to know them.
+        sleep: Waits, for tests.
+        clock: Seconds, for tests.
+
+    Raises:
+        HandoverFailed: The new credentials do not work. The message says which are registered now.
+        ApiError, Unreachable, InvalidAnswer: It could not be found out whether the old ones work.
+    """
+    client.hide((*secret_values(old), *secret_values(new)))
+    if not _works(client, dataset_id, old):
+        client.set_datasource(dataset_id, old)
+        if not _works(client, dataset_id, old, patience=min(deadline, _PATIENCE), sleep=sleep, clock=clock):
+            client.set_datasource(dataset_id, new)
+            return
+    # Each try is a moment in which Lightly may be locked out: they are fewer than when nothing is at stake.
+    attempts = until(deadline, PermissionsMissing, wait=2.0, longest=30.0, sleep=sleep, clock=clock)
+    try:
+        attempts(_try, client, dataset_id, old, new)
+    except HandoverFailed:
+        raise
+    except PermissionsMissing as error:
+        said = f"do not work, nor did they within {deadline:.0f} s: {error}"
+    except LightlyError as error:
+        said = f"could not be tried: {error}"
+    else:
+        return
+    raise HandoverFailed(
+        f"the new credentials of {_named(dataset_id, new)} {said}. {_what_holds(client, dataset_id, old)}"
+    )
+
+
+def _works(
+    client: LightlyClient,
+    dataset_id: str,
+    config: DatasourceConfig,
+    *,
+    patience: float = 0,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> bool:
+    """Whether Lightly can use what is registered for a purpose, at this moment or within some seconds."""
+    try:
+        until(patience, PermissionsMissing, wait=1.0, longest=5.0, sleep=sleep, clock=clock)(
+            _prove, client, dataset_id, config
+        )
+    except PermissionsMissing:
+        return False
+    except ApiError as error:
+        # Credentials that nobody can make sense of must not keep others from taking their place.
+        if error.status not in _REFUSALS:
+            raise
+        return False
+    return True
+
+
+def _prove(client: LightlyClient, dataset_id: str, config: DatasourceConfig) -> None:
+    """Raises PermissionsMissing if what is missing may be about the datasource of this purpose."""
+    try:
+        verify_until_allowed(client, dataset_id, deadline=0)
+    except PermissionsMissing as error:
+        # A datasource for both is about everything.
+        if config.purpose == Purpose.INPUT_OUTPUT or config.purpose.value in error.about:
+            raise
+
+
+def _try(client: LightlyClient, dataset_id: str, old: DatasourceConfig, new: DatasourceConfig) -> None:
+    """Leaves `new` registered if it works, else `old`."""
+    try:
+        client.set_datasource(dataset_id, new)
+        _prove(client, dataset_id, new)
+    except LightlyError as error:
+        refused = error
+    else:
+        return
+    try:
+        client.set_datasource(dataset_id, old)
+    except LightlyError as error:
+        lost = error
+    else:
+        raise refused
+    raise HandoverFailed(
+        f"the new credentials of {_named(dataset_id, new)} do not work ({refused}), and the ones before could not be "
+        f"registered again ({lost}). Run `pulumi up` again: it does so first"
+    )
+
+
+def _what_holds(client: LightlyClient, dataset_id: str, old: DatasourceConfig) -> str:
+    try:
+        state = "and work" if _works(client, dataset_id, old) else "but do not work at the moment, either"
+    except LightlyError as error:
+        state = f"but Lightly did not say whether they work ({error})"
+    return f"The ones before stay registered, {state}. Correct the new ones and run `pulumi up` again"
+
+
+def _named(dataset_id: str, config: DatasourceConfig) -> str:
+    return f"the {config.purpose.capitalize()} datasource of dataset {dataset_id}"

@@ -1,0 +1,134 @@
+"""Looks at the lifecycle rules of buckets of the user's own, and says what would be deleted too early.
+
+They are read and never written. What cannot be read is said, and stops nothing unless a dataset is `strict_retention`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+import pulumi
+from pulumi.runtime.sync_await import _sync_await
+
+from lightly_infra import epochs, retention
+from lightly_infra.permissions import Purpose
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from lightly_infra.retention import Rule, RulesUnreadable
+    from lightly_infra.spec import CloudSpec, DatasetSpec
+    from lightly_infra.stack.builder import Builders
+    from lightly_infra.stack.settings import Settings
+
+Read: TypeAlias = "Sequence[Rule] | RulesUnreadable"
+"""The rules of a bucket, or why they are not known."""
+
+
+@dataclass
+class Findings:
+    """What there is to say; lines begin with a path in the YAML."""
+
+    refusals: list[str] = field(default_factory=list)
+    """What cannot be: nothing is deployed."""
+
+    warnings: list[str] = field(default_factory=list)
+
+    remarks: list[str] = field(default_factory=list)
+    """What looks like a problem and is none, and what is not known."""
+
+
+def check(settings: Settings, builders: Builders) -> None:
+    """Looks at every bucket once, side by side, and tells what it finds.
+
+    Raises:
+        pulumi.RunError: a rule does not go with a dataset that is `strict_retention`, or with how long its runs take;
+            nothing has been touched by then.
+    """
+    found = findings(settings, _sync_await(_read_all(settings, builders)))
+    for remark in found.remarks:
+        pulumi.log.info(remark)
+    for warning in found.warnings:
+        pulumi.log.warn(warning)
+    if found.refusals:
+        lines = "".join(f"\n  {line}" for line in found.refusals)
+        raise pulumi.RunError(f"lifecycle rules of stack {pulumi.get_stack()!r} do not go with its datasets:{lines}")
+
+
+def findings(settings: Settings, known: Mapping[str, Read]) -> Findings:
+    """What is to be said of a stack's datasets.
+
+    Args:
+        settings: the stack's.
+        known: what was read, by `DatasourceSpec.place`.
+    """
+    found = Findings()
+    for key, dataset in settings.datasets.items():
+        for purpose, cloud in dataset.datasources.items():
+            where = f"{key}.{purpose.lower()}.{cloud.cloud}"
+            read = known.get(cloud.datasource.place or "")
+            if isinstance(read, retention.RulesUnreadable):
+                told = f"{where}: nobody has looked whether something is deleted too early: {read}"
+                # No warning: who gives a SAS or a key, and no more, may know no more.
+                (found.refusals if dataset.strict_retention else found.remarks).append(told)
+            elif read is not None:
+                _judge(found, where, purpose, cloud, dataset, read)
+        if dataset.retrain_every_run and (days := _kept(dataset.input, known)) is not None:
+            found.warnings.append(
+                f"{key}.input.{dataset.input.cloud}: inputs are deleted after {days} days, and no model can be trained "
+                "on a dataset whose images are gone (retrain_every_run): keep everything"
+            )
+    return found
+
+
+def _judge(
+    found: Findings, where: str, purpose: Purpose, cloud: CloudSpec, dataset: DatasetSpec, rules: Sequence[Rule]
+) -> None:
+    datasource, now = cloud.datasource, epochs.now()
+    problems = retention.problems(rules, purpose, datasource.prefix, now)
+    (found.refusals if dataset.strict_retention else found.warnings).extend(
+        f"{where}: {it} (change the rule, or let it leave out {datasource.prefix!r})" for it in problems
+    )
+    found.remarks.extend(f"{where}: {it}" for it in retention.remarks(rules, datasource.prefix))
+    run, kept = datasource.expected_run_days, retention.longest(rules, datasource.prefix, now)
+    if purpose is Purpose.INPUT and run is not None and kept is not None:
+        try:
+            retention.check_run(run, kept)
+        except ValueError as error:
+            found.refusals.append(f"{where}.expected_run_days: {error}")
+
+
+def _kept(cloud: CloudSpec, known: Mapping[str, Read]) -> int | None:
+    """How many days inputs are kept; None for ever, or where it is not known."""
+    datasource = cloud.datasource
+    if datasource.retention_days is not None:
+        return datasource.retention_days
+    read = known.get(datasource.place or "")
+    if read is None or isinstance(read, retention.RulesUnreadable):
+        return None
+    return retention.shortest(read, datasource.prefix, epochs.now())
+
+
+async def _read_all(settings: Settings, builders: Builders) -> Mapping[str, Read]:
+    theirs = dict(_places(settings))
+    answers = await asyncio.gather(*(_read(builders, cloud) for cloud in theirs.values()))
+    return dict(zip(theirs, answers, strict=True))
+
+
+def _places(settings: Settings) -> Iterator[tuple[str, CloudSpec]]:
+    """The buckets of the user's own, each with a datasource in it. What is made here has the rules we give it."""
+    clouds = [cloud for dataset in settings.datasets.values() for cloud in dataset.datasources.values()]
+    made = {it.datasource.place for it in clouds if it.datasource.makes_lifecycle}
+    for cloud in clouds:
+        place = cloud.datasource.place
+        if place is not None and place not in made:
+            yield place, cloud
+
+
+async def _read(builders: Builders, cloud: CloudSpec) -> Read:
+    try:
+        return await builders.of(cloud.cloud).lifecycle(cloud.datasource)
+    except retention.RulesUnreadable as unread:
+        return unread

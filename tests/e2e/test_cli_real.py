@@ -1,0 +1,203 @@
+"""`check` and `rotate` on stacks of the real Pulumi CLI, as processes, in a project of its own."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from lightly_infra.sandbox.environment import Sandbox
+from tests.e2e.clouds import CLOUDS
+from tests.e2e.real import COMMENT, PASSPHRASE, REGION, Project, document
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from subprocess import CompletedProcess
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("pulumi") is None, reason="the Pulumi CLI is not on PATH: what is about stacks of its own is left out"
+)
+
+TOKEN = "canary-token-5c2e71"
+KEYS = {"kind": "keys", "rotate_every_days": 30}
+
+
+def datasets(**of_the_input: Any) -> dict[str, Any]:
+    made = {"create": True, "prefix": "lightly/", "access": "delegated"}
+    source = {"create": True, "prefix": "raw/", "access": KEYS, **of_the_input}
+    return {
+        "street-scenes": {"type": "Images", "verify_deadline": 20, "input": {"s3": source}, "lightly": {"s3": made}}
+    }
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(engine="embedded", token=TOKEN, clouds=["s3"]) as running:
+        running.cloud("s3")
+        yield running
+
+
+@pytest.fixture
+def project(tmp_path: Path, sandbox: Sandbox) -> Project:
+    return Project(tmp_path, sandbox, datasets())
+
+
+def no_secret(done: CompletedProcess[str], sandbox: Sandbox) -> None:
+    for secret in (TOKEN, PASSPHRASE, *sandbox.lightly.secrets):
+        assert secret not in done.stdout + done.stderr
+
+
+def states(told: dict[str, Any]) -> dict[tuple[str, str | None], str]:
+    return {(it["subject"], it["datasource"]): it["state"] for it in told["findings"]}
+
+
+def test_a_stack_from_its_first_day_to_its_last_check(project: Project, sandbox: Sandbox) -> None:
+    """One stack, for each takes long to deploy: refused, healthy, expiring, renewed, broken."""
+    # nothing is deployed yet
+    done = project.lightly_infra("check", "--stack", "dev", "--json")
+    assert (done.returncode, document(done)["state"]) == (2, "unknown")
+    assert "run `pulumi up` first" in done.stderr
+    project.up()
+
+    # healthy
+    done = project.lightly_infra("check", "--stack", "dev", "--json")
+    told = document(done)
+    assert (done.returncode, told["state"]) == (0, "healthy"), done.stdout + done.stderr
+    assert states(told) == {
+        ("permissions", None): "healthy",
+        ("credential", "input"): "healthy",
+        ("credential", "lightly"): "healthy",
+        ("drift", None): "healthy",
+    }
+    no_secret(done, sandbox)
+
+    # renewed, once it was confirmed
+    before = project.file.read_text(encoding="utf-8")
+    done = project.lightly_infra("rotate", "--stack", "dev")
+    assert (done.returncode, project.file.read_text(encoding="utf-8")) == (2, before)
+    assert "add --yes" in done.stderr
+    (dataset,) = sandbox.lightly.datasets.values()
+    old = dataset.datasources["INPUT"]["s3AccessKeyId"]
+    done = project.lightly_infra("rotate", "--stack", "dev", "--yes", "--json")
+    told = document(done)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (told["ok"], told["key"], told["value"]) == (True, "lightly-infra:rotation", 1)
+    assert dataset.datasources["INPUT"]["s3AccessKeyId"] != old
+    text = project.file.read_text(encoding="utf-8")
+    assert COMMENT in text
+    assert "lightly-infra:rotation:" in text
+    assert "commit the stack's file" in done.stderr
+    no_secret(done, sandbox)
+
+    # asked for, and not done yet: the credential is due, and drift shows it as well
+    done = project.lightly_infra("rotate", "--stack", "dev", "--yes", "--no-up", "--json")
+    assert (done.returncode, document(done)["value"]) == (0, 2)
+    done = project.lightly_infra("check", "--stack", "dev", "--json")
+    told = document(done)
+    assert (done.returncode, told["state"]) == (3, "expiring"), done.stdout
+    assert states(told)["credential", "input"] == states(told)["drift", None] == "expiring"
+    assert states(told)["permissions", None] == "healthy"
+    no_secret(done, sandbox)
+
+    # broken
+    CLOUDS["s3"].take_away(sandbox)
+    done = project.lightly_infra("check", "--stack", "dev", "--no-drift")
+    assert done.returncode == 1
+    assert "Lightly has not got the permissions" in done.stdout.replace("\n", " ")
+    assert "The stack is broken" in done.stdout
+    no_secret(done, sandbox)
+
+
+def test_external_ids_are_renewed_on_their_own(project: Project, sandbox: Sandbox) -> None:
+    project.write({"aws:region": REGION, "lightly-infra:datasets": datasets(access="delegated")})
+    project.up()
+    (dataset,) = sandbox.lightly.datasets.values()
+    before = copy.deepcopy(dataset.datasources)
+
+    refused = project.lightly_infra("rotate", "--stack", "dev", "--yes", "--json")
+    done = project.lightly_infra("rotate", "--stack", "dev", "--yes", "--external-ids", "--json")
+
+    assert refused.returncode == 2
+    assert "no credential is renewed here" in document(refused)["failures"][0]["message"]
+    assert "--external-ids" in refused.stderr
+    assert (done.returncode, document(done)["key"]) == (0, "lightly-infra:external_id_rotation"), done.stderr
+    assert all(dataset.datasources[it]["s3ExternalId"] != before[it]["s3ExternalId"] for it in before)
+
+
+def test_an_update_that_fails_leaves_the_old_credential_and_says_how_to_go_on(
+    project: Project, sandbox: Sandbox
+) -> None:
+    project.up()
+    (dataset,) = sandbox.lightly.datasets.values()
+    old = dict(dataset.datasources["INPUT"])
+    sandbox.lightly.fail_next("PUT", "datasource$", 500, times=100, error=lambda _: TOKEN)
+
+    done = project.lightly_infra("rotate", "--stack", "dev", "--yes", "--json")
+
+    assert done.returncode == 1
+    assert not document(done)["ok"]
+    assert document(done)["failures"]
+    assert "run again, continues from here" in done.stderr
+    assert dataset.datasources["INPUT"] == old
+    no_secret(done, sandbox)
+
+
+@pytest.mark.parametrize("command", [["check"], ["rotate", "--yes"]])
+def test_a_stack_that_is_not_there_is_refused(project: Project, command: list[str]) -> None:
+    done = project.lightly_infra(*command, "--stack", "nowhere", "--json")
+
+    assert done.returncode == 2
+    assert "no stack named 'nowhere' found" in document(done)["failures"][0]["message"]
+    assert "Traceback" not in done.stderr
+
+
+def test_the_selected_stack_stays_selected(project: Project) -> None:
+    project.pulumi("stack", "init", "other")
+
+    project.lightly_infra("check", "--stack", "dev")
+
+    assert "other*" in project.pulumi("stack", "ls").stdout
+
+
+def test_no_token_is_said(project: Project) -> None:
+    project.up()
+
+    done = project.lightly_infra("check", "--stack", "dev", LIGHTLY_TOKEN="")
+
+    assert done.returncode == 2
+    assert "LIGHTLY_TOKEN is not set" in done.stderr
+
+
+def test_what_lightly_repeats_is_told_without_its_secrets(project: Project, sandbox: Sandbox) -> None:
+    project.up()
+    said = " ".join((TOKEN, *sandbox.lightly.secrets))
+    sandbox.lightly.fail_next("GET", "verify$", 500, times=100, error=lambda _: said)
+
+    alone = project.lightly_infra("check", "--stack", "dev", "--no-drift", "--json")
+    drifted = project.lightly_infra("check", "--stack", "dev", "--json")
+
+    for done in (alone, drifted):
+        assert (done.returncode, document(done)["state"]) == (2, "unknown"), "it could not be asked"
+        assert "[redacted]" in done.stdout
+        no_secret(done, sandbox)
+    assert states(document(drifted))["drift", None] == "unknown"
+
+
+def test_drift_is_found_and_left_as_it_is(project: Project, sandbox: Sandbox) -> None:
+    project.up()
+    iam = sandbox.aws.client("iam")
+    user = next(it["UserName"] for it in iam.list_users()["Users"])
+    iam.tag_user(UserName=user, Tags=[{"Key": "managed-by", "Value": "somebody else"}])
+
+    done = project.lightly_infra("check", "--stack", "dev", "--json")
+
+    told = document(done)
+    assert (done.returncode, told["state"]) == (3, "expiring"), done.stdout
+    (drift,) = [it for it in told["findings"] if it["subject"] == "drift"]
+    (change,) = drift["details"]["changes"]
+    assert (change["operation"], change["type"]) == ("update", "aws:iam/user:User")
+    assert iam.list_user_tags(UserName=user)["Tags"] == [{"Key": "managed-by", "Value": "somebody else"}]
+    no_secret(done, sandbox)

@@ -1,0 +1,114 @@
+"""Credentials are renewed while Lightly works: no request is lost, and what does not work is not kept.
+
+Ten times in CI (`THOROUGH=1 make test`), otherwise as often as three generations take.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lightly_infra.sandbox.cloud import CannotStart
+from lightly_infra.sandbox.engine.interface import Operation, Program, Result
+from lightly_infra.sandbox.environment import EngineName, Sandbox
+from tests.e2e.at_work import Reader, held, is_refused, use, verified_by_use
+from tests.e2e.renewals import RENEWALS, Renewal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.e2e.at_work import Held
+
+ROTATIONS = 10 if os.environ.get("THOROUGH") else 4
+
+
+@pytest.fixture(params=RENEWALS)
+def renewal(request: pytest.FixtureRequest) -> Renewal:
+    return RENEWALS[request.param]
+
+
+@pytest.fixture
+def sandbox(engine: EngineName) -> Iterator[Sandbox]:
+    with Sandbox(engine=engine) as running:
+        yield running
+
+
+def deploy(sandbox: Sandbox, program: Program) -> Result:
+    """`up`, or a skip where the cloud's emulator cannot be had on this machine."""
+    try:
+        result = sandbox.up(program)
+    except CannotStart as error:
+        pytest.skip(str(error))
+    assert not result.failures, result.failures
+    return result
+
+
+def assert_proved(sandbox: Sandbox, program: Program) -> None:
+    """What is there needs no change, and all is allowed and refused that must be."""
+    assert changed(sandbox.refresh(program)) == set()
+    again = deploy(sandbox, program)
+    assert changed(again) == set()
+    assert sandbox.report(again).ok
+
+
+def changed(result: Result) -> set[tuple[str, str]]:
+    """Operation and type's last part of what was not left as it was."""
+    return {
+        (it.operation.value, it.type.rsplit(":", 1)[-1]) for it in result.changes if it.operation is not Operation.SAME
+    }
+
+
+def test_renewals_lose_no_request_and_leave_two_generations(sandbox: Sandbox, renewal: Renewal) -> None:
+    generations: list[list[Held]] = []
+    with verified_by_use(sandbox):
+        deploy(sandbox, renewal.program(0))
+        generations.append(held(sandbox))
+        with Reader(sandbox) as reader:
+            for count in range(1, ROTATIONS + 1):
+                reader.take()
+                deploy(sandbox, renewal.program(count))
+                reader.work()
+                generations.append(held(sandbox))
+                if count >= 2:
+                    renewal.retire(sandbox, count - 2)
+
+    assert reader.lost == []
+    assert reader.requests >= 4 * ROTATIONS, "both datasources in each generation, by Lightly and by a worker"
+    for one, other in pairwise(generations):
+        assert all(before != after for before, after in zip(one, other, strict=True)), "each is another"
+    for older in generations[:-2]:
+        assert all(is_refused(sandbox, it) != renewal.ends_itself for it in older)
+    for living in generations[-2:]:
+        for it in living:
+            use(sandbox, it)
+    assert_proved(sandbox, renewal.program(ROTATIONS))
+
+
+def test_what_does_not_work_in_time_is_not_kept_and_nothing_older_goes(sandbox: Sandbox, renewal: Renewal) -> None:
+    with verified_by_use(sandbox):
+        deploy(sandbox, renewal.program(0))
+        deploy(sandbox, renewal.program(1))
+    before = held(sandbox)
+
+    with verified_by_use(sandbox, knows=before.__contains__):
+        failed = sandbox.up(renewal.program(2, verify_deadline=0.2))
+
+    assert failed.failures
+    for failure in failed.failures:
+        assert re.search("the new credentials of the (Input|Lightly) datasource", failure.message)
+        assert "AccessDenied: not known yet" in failure.message
+        assert "The ones before stay registered, and work" in failure.message
+    assert held(sandbox) == before
+    for it in before:
+        use(sandbox, it)
+    assert "delete" not in {it.operation for it in failed.changes}
+
+    with verified_by_use(sandbox):
+        deploy(sandbox, renewal.program(2))
+    assert all(one != other for one, other in zip(held(sandbox), before, strict=True))
+    for it in before:
+        use(sandbox, it)
