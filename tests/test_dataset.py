@@ -174,9 +174,13 @@ class Expiring(CloudDatasource):
 def expiring(in_days: int, *, rotate_every_days: int | None = None, **more: Any) -> list[str]:
     """The warnings about a SAS that expires in so many days."""
     expires = f"{epochs.now() + timedelta(days=in_days, hours=1):%Y-%m-%dT%H:%M:%SZ}"
-    later = pulumi.Output.from_input(expires)
-    source = {"credential": Credential("SAS", expires=later, rotate_every_days=rotate_every_days)}
-    return run(lambda: program(input=Expiring(**source), **more)).warnings
+
+    def ends() -> None:
+        later = pulumi.Output.from_input(expires)
+        credential = Credential("SAS", expires=later, rotate_every_days=rotate_every_days)
+        program(input=Expiring(credential), **more)
+
+    return run(ends).warnings
 
 
 def test_a_credential_that_expires_soon_is_warned_of_with_the_remedy() -> None:
