@@ -247,9 +247,8 @@ def test_external_ids_are_renewed_when_asked_the_role_first_and_then_lightly(
         assert works(sandbox, cloud, holdings[-1])
         assert works(sandbox, cloud, holdings[-2])
         assert changed(sandbox.up(run)) == set()
-        assert result.outputs["credentials"] == {
-            "street-scenes": {"input": {"kind": "role"}, "lightly": {"kind": "role"}}
-        }
+        known = {"kind": "role", "epoch": rotation}
+        assert result.outputs["credentials"] == {"street-scenes": {"input": known, "lightly": known}}
     assert not any(
         it.outcome == "allowed" for it in sandbox.aws.probe(holdings[0]["INPUT"], []) if it.target == INSIDE
     ), "the first one is taken no more"
