@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Final
 
+from lightly_infra import epochs
+
 WARN_DAYS: Final = 14
 """How many days before a credential expires it is said, if nobody says otherwise."""
 
@@ -23,7 +25,7 @@ def time_text(moment: str | None) -> str | None:
     if moment is None:
         return None
     read = _read(moment)
-    return None if read.year == _NEVER else f"{read:%Y-%m-%dT%H:%M:%SZ}"
+    return None if read.year == _NEVER else epochs.text(read)
 
 
 def days_left(expires: str, now: datetime) -> int:

@@ -119,7 +119,7 @@ class Health:
             "stack": self.stack,
             "findings": [it.as_json() for it in self.findings],
             "warnings": list(self.warnings),
-            "failures": [{"resource": it.urn, "message": it.message} for it in self.failures],
+            "failures": [it.as_json() for it in self.failures],
         }
 
     def __rich__(self) -> RenderableType:
@@ -225,7 +225,7 @@ def inputs(dataset: str, skipped: Skipped | RulesUnreadable | None, *, strategy:
         "inputs": skipped.inputs,
         "skipped": skipped.skipped,
         "at_most": skipped.at_most,
-        "examples": [{"key": key, "expires": expiry.time_text(at.isoformat())} for key, at in skipped.examples],
+        "examples": [{"key": key, "expires": epochs.text(at)} for key, at in skipped.examples],
     }
     least = _count(skipped.min_days_to_expiration, "day")
     if not skipped.skipped:

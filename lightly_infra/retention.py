@@ -13,6 +13,7 @@ from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from lightly_infra import paths
+from lightly_infra.located import located
 from lightly_infra.permissions import Purpose
 
 if TYPE_CHECKING:
@@ -106,10 +107,8 @@ def check_expiries(expiries: Iterable[Expiry]) -> list[Expiry]:
     """
     kept: list[Expiry] = []
     for prefix, days in sorted({Expiry(paths.normalise_prefix(it.prefix), it.days) for it in expiries}):
-        try:
+        with located(repr(prefix)):
             check_days(days)
-        except ValueError as error:
-            raise ValueError(f"{prefix!r}: {error}") from None
         outer = next((it for it in kept if paths.contains(it.prefix, prefix)), None)
         if outer is None:
             kept.append(Expiry(prefix, days))

@@ -14,7 +14,8 @@ from pulumi.runtime.proto import resource_pb2
 from pulumi.runtime.settings import set_root_resource
 
 from lightly_infra.component import Component, remedy_for
-from lightly_infra.sandbox.engine import Failure, monitor
+from lightly_infra.sandbox.engine import monitor
+from lightly_infra.updates.changes import Failure
 from tests import pulumi_mocks
 from tests.sandbox.engine_fixtures import Thing
 from tests.sandbox.engine_harness import Bench, bench, on_both_engines

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from lightly_infra.cli.telling import FAILED, JsonOption, told
+from lightly_infra.updates.changes import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -79,7 +80,7 @@ def import_(
         except LightlyError as error:
             said = str(error).replace("LIGHTLY_TOKEN", token_env)
             tell.error(said)
-            tell.result(_REFUSAL | {"failures": [{"resource": "", "message": said}]}, "Nothing was written.")
+            tell.result(_REFUSAL | {"failures": [Failure("", said).as_json()]}, "Nothing was written.")
             raise typer.Exit(FAILED) from None
         result = imported(existing)
         problems = [f"not imported: {it}" for it in result.left_out]
@@ -165,7 +166,7 @@ def _document(
         "datasets": {key: dataset["id"] for key, dataset in result.datasets.items()},
         "left_out": [{"id": it.id, "name": it.name, "reason": it.reason} for it in result.left_out],
         "commands": result.commands(stack),
-        "failures": [{"resource": "", "message": it} for it in failures],
+        "failures": [Failure("", it).as_json() for it in failures],
     }
 
 

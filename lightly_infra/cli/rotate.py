@@ -80,7 +80,7 @@ def rotate(
             "key": key,
             "value": value,
             "credentials": _credentials(deployed.outputs),
-            "failures": [{"resource": it.urn, "message": it.message} for it in failures],
+            "failures": [it.as_json() for it in failures],
         }
         tell.result(document, _table(document, up=not no_up))
         if failures:

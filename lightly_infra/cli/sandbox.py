@@ -182,8 +182,7 @@ def _sandbox(
     from lightly_infra.stack.files import ProjectError
 
     try:
-        if (stack is None) == (config is None):
-            tell.refuse("give one of --stack NAME and --config FILE")
+        tell.refuse_unless_one(stack, config)
         program = project.of_stack(stack, Path.cwd()) if stack is not None else project.of_file(Path(str(config)))
         account = project.settings(program).lightly_account_id
         with Sandbox(
@@ -200,7 +199,7 @@ def _preview_json(sandbox: Sandbox, result: Result) -> dict[str, Any]:
         "engine": sandbox.engine.name,
         "resources": result.counts,
         "changes": [{"operation": str(it.operation), "type": it.type, "name": it.name} for it in result.changes],
-        "failures": [{"resource": it.urn, "message": it.message} for it in result.failures],
+        "failures": [it.as_json() for it in result.failures],
     }
 
 

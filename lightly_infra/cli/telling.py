@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 import typer
 from rich.console import Console
 
+from lightly_infra.updates.changes import Failure
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from lightly_infra.updates.changes import Change, Failure, OnChange
+    from lightly_infra.updates.changes import Change, OnChange
 
 FAILED: Final = 1
 REFUSED: Final = 2
@@ -109,9 +111,14 @@ class Teller:
     def refuse(self, message: str) -> NoReturn:
         """Says why nothing was done, and ends."""
         if self._as_json and self._refusal:
-            typer.echo(json.dumps(self._refusal | {"failures": [{"resource": "", "message": message}]}, indent=2))
+            typer.echo(json.dumps(self._refusal | {"failures": [Failure("", message).as_json()]}, indent=2))
         self.error(message)
         raise typer.Exit(REFUSED)
+
+    def refuse_unless_one(self, stack: str | None, config: Path | None) -> None:
+        """Wants a stack of the project here, or a file anywhere."""
+        if (stack is None) == (config is None):
+            self.refuse("give one of --stack NAME and --config FILE")
 
     def error(self, message: str) -> None:
         """Says what went wrong."""

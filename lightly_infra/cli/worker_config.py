@@ -63,8 +63,7 @@ def _datasets(stack: str | None, config: Path | None, tell: Teller) -> Mapping[s
     from lightly_infra.stack.settings import DATASETS_KEY, Settings
 
     try:
-        if (stack is None) == (config is None):
-            tell.refuse("give one of --stack NAME and --config FILE")
+        tell.refuse_unless_one(stack, config)
         file = files.file_of(stack, Path.cwd()) if stack is not None else Path(str(config))
         project = files.project_name(files.root_of(Path.cwd())) if stack is not None else files.SHIPPED_PROJECT
         values, secret_keys = files.config(file, project)

@@ -6,7 +6,9 @@ No message holds the token, a credential or a URL's query: whatever a server or 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from lightly_infra.permissions import Purpose
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -102,6 +104,10 @@ class DatasetConflict(LightlyError):
     """A dataset is there already and may not be taken over; the message names the remedy."""
 
 
+BOTH: Final = frozenset({Purpose.INPUT.value, Purpose.LIGHTLY.value})
+"""The purposes of a dataset's two datasources."""
+
+
 class PermissionsMissing(LightlyError):
     """Lightly still can't do with the storage what it needs to.
 
@@ -110,9 +116,7 @@ class PermissionsMissing(LightlyError):
         about: The purposes of the datasources that this may be about; both where Lightly did not say.
     """
 
-    def __init__(
-        self, message: str, *, missing: tuple[str, ...], about: frozenset[str] = frozenset({"INPUT", "LIGHTLY"})
-    ) -> None:
+    def __init__(self, message: str, *, missing: tuple[str, ...], about: frozenset[str] = BOTH) -> None:
         super().__init__(message)
         self.missing = missing
         self.about = about

@@ -251,7 +251,10 @@ SECRET_FIELDS: Final[Mapping[str, frozenset[str]]] = {
 """Which fields of a type are secret, by their python names."""
 
 ALL_SECRET_FIELDS: Final = frozenset[str]().union(*SECRET_FIELDS.values())
-CREDENTIAL_FIELDS: Final = ALL_SECRET_FIELDS | {"type", "s3_access_key_id", "s3_arn", "obs_access_key_id"}
+IDENTITY_FIELDS: Final = frozenset({"s3_access_key_id", "s3_arn", "obs_access_key_id"})
+"""What says whose a secret is."""
+
+CREDENTIAL_FIELDS: Final = ALL_SECRET_FIELDS | IDENTITY_FIELDS | {"type"}
 """What says how Lightly gets in; all else of a config says where to, and how it is used there."""
 _PYTHON_NAMES: Final = {field.alias or name: name for config in _CONFIGS for name, field in config.model_fields.items()}
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from tenacity import Retrying, retry_if_exception_type, wait_random_exponential
 
 from lightly_infra.lightly.errors import (
+    BOTH,
     ApiError,
     DatasetConflict,
     DatasetUnknown,
@@ -294,7 +295,7 @@ def _missing(dataset_id: str, deadline: float, error: _NotYet) -> PermissionsMis
     permissions = error.permissions
     if permissions is None:
         missing: tuple[str, ...] = ()
-        about = _BOTH
+        about = BOTH
         text = f"it can't use the credentials at all: {error}"
     else:
         missing = permissions.missing
@@ -321,20 +322,17 @@ def _cannot(permissions: DatasourcePermissions) -> list[str]:
     ]
 
 
-_BOTH: Final = frozenset({Purpose.INPUT.value, Purpose.LIGHTLY.value})
-
-
 def _about(name: str, reason: str) -> frozenset[str]:
     """Which datasources a missing permission may be about: only Lightly's own is ever written to."""
     if name in {"write", "overwrite"}:
         return frozenset({Purpose.LIGHTLY.value})
-    return frozenset(it for it in _BOTH if re.search(rf"\b{it}\b", reason)) or _BOTH
+    return frozenset(it for it in BOTH if re.search(rf"\b{it}\b", reason)) or BOTH
 
 
 def _where(name: str, reason: str) -> str:
     """The same in words."""
     about = _about(name, reason)
-    if about == _BOTH:
+    if about == BOTH:
         return "the Input or the Lightly datasource"
     return "the Input datasource" if Purpose.INPUT in about else "the Lightly datasource"
 

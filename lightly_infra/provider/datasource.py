@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 _MASK = "***"
 # What identifies a datasource; everything else in its properties can change.
 _IDENTITY = ("dataset_id", "purpose")
-# Whose a secret is.
-_WHOSE: Final = frozenset({"s3_access_key_id", "s3_arn", "obs_access_key_id", "account_name"})
+# Whose a secret is: on Azure, where that is no part of it, the account's.
+_WHOSE: Final = models.IDENTITY_FIELDS | {"account_name"}
 # How we go about it; Lightly is not told.
 _OURS = ("dataset_id", "deadline")
 # A verification is about all datasources of a dataset at once: its changes take turns, whichever thread they are in.

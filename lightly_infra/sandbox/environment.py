@@ -28,11 +28,12 @@ if TYPE_CHECKING:
     from lightly_infra.health import Finding
     from lightly_infra.sandbox.aws.cloud import AwsCloud
     from lightly_infra.sandbox.azure.cloud import AzureCloud
-    from lightly_infra.sandbox.engine.interface import Engine, OnChange, OnLog, Program, Result
+    from lightly_infra.sandbox.engine.interface import Engine, Program, Result
     from lightly_infra.sandbox.gcp.cloud import GcpCloud
     from lightly_infra.sandbox.obs.cloud import ObsCloud
     from lightly_infra.sandbox.probe import Attempt
     from lightly_infra.stack import Settings
+    from lightly_infra.updates.changes import OnChange, OnLog
 
 EngineName = Literal["auto", "embedded", "pulumi"]
 CloudName = Literal["s3", "azure", "gcs", "obs"]
@@ -246,8 +247,7 @@ class Sandbox:
         if all(it.input.datasource.expected_run_days is None for it in settings.datasets.values()):
             return ()
         with environment(self._environment):
-            for _, path, source in inputs.sources(settings, result.outputs):
-                bucket = path.removeprefix("s3://").partition("/")[0]
+            for _, bucket, source in inputs.sources(settings, result.outputs):
                 kept = retention.shortest(inputs.rules(bucket, source, Acting(), now), source.prefix, now)
                 if source.expected_run_days is not None and kept is not None:
                     self.aws.put_aged_images(bucket, source.prefix, kept, now)

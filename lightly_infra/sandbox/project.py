@@ -58,12 +58,13 @@ def of_file(file: Path) -> Program:
 
 
 def _program(run: Callable[[], None], project: str, stack: str, file: Path) -> Program:
-    if brought := _brought(files.written(file, project).get(shipped.DATASETS_KEY)):
+    values = files.written(file, project)
+    if brought := _brought(values.get(shipped.DATASETS_KEY)):
         raise ProjectError(
             f"{file}: {brought} is encrypted and opens a real cloud: the sandbox can neither decrypt nor use it; leave "
             "it out here, and the sandbox makes one"
         )
-    config, secret_keys = files.config(file, project)
+    config, secret_keys = files.as_given(values)
     return Program(run=run, project=project, stack=stack, config=config, secret_keys=secret_keys)
 
 

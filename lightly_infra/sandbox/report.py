@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from lightly_infra.health import Finding
-    from lightly_infra.sandbox.engine.interface import Failure, Result
+    from lightly_infra.sandbox.engine.interface import Result
     from lightly_infra.sandbox.lightly import LightlyServer
     from lightly_infra.sandbox.probe import Attempt
+    from lightly_infra.updates.changes import Failure
 
 _GOOD: Final = "green"
 _BAD: Final = "bold red"
@@ -111,7 +112,7 @@ class Report:
             "resources": dict(self.resources),
             "datasets": [dataset.as_json() for dataset in self.datasets],
             "inputs": [it.as_json() for it in self.inputs],
-            "failures": [{"resource": it.urn, "message": it.message} for it in self.failures],
+            "failures": [it.as_json() for it in self.failures],
         }
 
     def __rich__(self) -> RenderableType:

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 
 from lightly_infra import epochs
 from lightly_infra.clouds.azure import policy, sas
+from lightly_infra.located import located
 from lightly_infra.spec.fields import Claim, DatasourceSpec, RotateEveryDays, is_stand_in, shown
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class AzureSpec(DatasourceSpec):
     """A directory in a container: one of yours, or one that is made, if need be with its account and resource group."""
 
     scheme: ClassVar[str] = "azure"
+    lifecycle_remedy: ClassVar[str] = "add a rule to the account's yourself, or have one made with 'create: account'"
 
     account: AccountName | None = Field(
         None, description="The storage account. Default, where it is made: a generated one."
@@ -172,8 +174,6 @@ class AzureSpec(DatasourceSpec):
         """Whether the account is made: its management policy is one document for all of its containers."""
         return self.makes("account")
 
-    lifecycle_remedy: ClassVar[str] = "add a rule to the account's yourself, or have one made with 'create: account'"
-
     @property
     def rotates(self) -> bool:
         """Whether a SAS is signed here, anew in every epoch."""
@@ -225,10 +225,8 @@ class AzureSpec(DatasourceSpec):
         super().check_purpose(purpose)
         if self.sas_token is None or is_stand_in(token := self.sas_token.get_secret_value()):
             return
-        try:
+        with located("sas_token"):
             sas.check(token, purpose=purpose, now=epochs.now(), directory=self.reach)
-        except ValueError as error:
-            raise ValueError(f"sas_token: {error}") from None
 
     def _says_what_is_needed(self) -> None:
         for level in reversed(_LEVELS):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from lightly_infra import paths, retention
+from lightly_infra.located import located
 from lightly_infra.permissions import Purpose
 
 if TYPE_CHECKING:
@@ -90,6 +91,9 @@ class DatasourceSpec(Spec, ABC):
     scheme: ClassVar[str]
     """What paths begin with, such as `s3`."""
 
+    lifecycle_remedy: ClassVar[str] = "set it on the bucket yourself, or have one made with 'create: true'"
+    """What to do about a retention where the rules are the user's own."""
+
     prefix: Prefix = Field(description="The directory, such as `street-scenes/`; `''` for the whole bucket.")
     retention_days: Annotated[int, Field(ge=1)] | None = Field(
         None,
@@ -163,9 +167,6 @@ class DatasourceSpec(Spec, ABC):
         """Whether the rules for when objects go are made here: they are one document, for all that it is about."""
         return self.creates
 
-    lifecycle_remedy: ClassVar[str] = "set it on the bucket yourself, or have one made with 'create: true'"
-    """What to do about a retention where the rules are the user's own."""
-
     def check_purpose(self, purpose: Purpose) -> None:
         """Refuses what does not go with the purpose, such as brought credentials that may do too much.
 
@@ -188,10 +189,8 @@ class DatasourceSpec(Spec, ABC):
     def _check_retention(self) -> None:
         if self.retention_days is None:
             return
-        try:
+        with located("retention_days"):
             retention.check_days(self.retention_days)
-        except ValueError as error:
-            raise ValueError(f"retention_days: {error}") from None
         if not self.makes_lifecycle:
             raise ValueError(
                 "retention_days: the rules of what is yours are not changed, since they are one document and writing "
@@ -214,10 +213,8 @@ class DatasourceSpec(Spec, ABC):
                 "say how long inputs are kept"
             )
         if self.retention_days is not None:
-            try:
+            with located("expected_run_days"):
                 retention.check_run(self.expected_run_days, self.retention_days)
-            except ValueError as error:
-                raise ValueError(f"expected_run_days: {error}") from None
 
     def shared(self, share: str, access: object) -> Claim:
         """That all datasources of a share get in alike."""

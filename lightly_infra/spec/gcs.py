@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, model_validator
 
 from lightly_infra.clouds.gcp import policy
+from lightly_infra.located import located
 from lightly_infra.spec.fields import BucketSpec, Claim, RotateEveryDays, Share, Spec, is_stand_in
 
 if TYPE_CHECKING:
@@ -151,10 +152,8 @@ class GcsSpec(BucketSpec):
                     "location is missing: say where the bucket is made, such as 'location: europe-west3' or EU"
                 )
             if self.kms_key is not None:
-                try:
+                with located("kms_key"):
                     policy.check_kms_location(self.kms_key, self.location)
-                except ValueError as error:
-                    raise ValueError(f"kms_key: {error}") from None
             return self
         self.check_brought("location", "kms_key", "versioning", "labels")
         return self

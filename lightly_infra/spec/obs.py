@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator, mod
 
 from lightly_infra.clouds.obs import policy
 from lightly_infra.lightly import models
+from lightly_infra.located import located
 from lightly_infra.spec.fields import BucketSpec, Claim
 
 if TYPE_CHECKING:
@@ -99,10 +100,8 @@ class ObsSpec(BucketSpec):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.bucket is not None:
-            try:
+            with located("endpoint"):
                 policy.check_endpoint(self.endpoint, bucket=self.bucket)
-            except ValueError as error:
-                raise ValueError(f"endpoint: {error}") from None
             if "." in self.bucket and self.addressing == "virtual" and self.endpoint.startswith("https:"):
                 raise ValueError(
                     f"addressing: 'virtual' puts {self.bucket!r} in front of the host, where no certificate covers a "

@@ -85,8 +85,9 @@ class Builder(CloudBuilder[AzureSpec]):
         for key, dataset in self.settings.datasets.items():
             for purpose, cloud in dataset.datasources.items():
                 it = cloud.datasource
-                same = isinstance(it, AzureSpec) and (it is wanted or (it.account and it.account == wanted.account))
-                if same and isinstance(it, AzureSpec) and it.retention_days is not None:
+                if not isinstance(it, AzureSpec) or it.retention_days is None:
+                    continue
+                if it is wanted or (it.account and it.account == wanted.account):
                     container = it.container or policy.derived_container_name(datasource_name(key, purpose))
                     found.setdefault(container, []).append(Expiry(it.prefix, it.retention_days))
         return found

@@ -151,14 +151,22 @@ def written(file: Path, project: str) -> dict[str, object]:
 
 
 def config(file: Path, project: str) -> tuple[dict[str, str], frozenset[str]]:
-    """A stack's config as programs get it: keys in full, values as strings or JSON; and which keys are secret.
-
-    What is encrypted, and only the stack's owner can decrypt, gets a stand-in (`spec.fields.stand_in`).
+    """What `as_given` makes of what `written` reads.
 
     Raises:
         ProjectError: as `written` does.
     """
-    values = written(file, project)
+    return as_given(written(file, project))
+
+
+def as_given(values: Mapping[str, object]) -> tuple[dict[str, str], frozenset[str]]:
+    """A stack's config as programs get it: keys in full, values as strings or JSON; and which keys are secret.
+
+    What is encrypted, and only the stack's owner can decrypt, gets a stand-in (`spec.fields.stand_in`).
+
+    Args:
+        values: as `written` gives them.
+    """
     return (
         {key: _as_config(_decrypted(value)) for key, value in values.items()},
         frozenset(key for key, value in values.items() if is_encrypted(value)),

@@ -32,20 +32,19 @@ def expiring(
         ValueError: the stack's config names roles to assume that are none, or `run_days` is no length of time.
     """
     acting = connection.Settings.read(settings.config)
-    for key, path, source in sources(settings, outputs):
+    for key, bucket, source in sources(settings, outputs):
         days = source.expected_run_days if run_days is None else run_days
         if days is None:
             continue
-        bucket = path.removeprefix("s3://").partition("/")[0]
         yield health.inputs(key, _skipped(bucket, source, days, acting, now), strategy=source.handling_strategy)
 
 
 def sources(settings: Settings, outputs: Mapping[str, Any]) -> Iterator[tuple[str, str, S3Spec]]:
-    """Every Input on S3 that is deployed: its dataset, its path and what the YAML says."""
+    """Every Input on S3 that is deployed: its dataset, its bucket and what the YAML says."""
     deployed = outputs.get("datasets") or {}
     for key, dataset in settings.datasets.items():
         if isinstance(source := dataset.input.datasource, S3Spec) and key in deployed:
-            yield key, deployed[key]["input"]["path"], source
+            yield key, deployed[key]["input"]["path"].removeprefix("s3://").partition("/")[0], source
 
 
 def rules(bucket: str, source: S3Spec, acting: connection.Settings, now: datetime) -> list[Rule]:

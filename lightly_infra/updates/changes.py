@@ -39,6 +39,10 @@ class Failure:
     urn: str
     message: str
 
+    def as_json(self) -> dict[str, str]:
+        """The failure for machines."""
+        return {"resource": self.urn, "message": self.message}
+
 
 OnChange = Callable[[Change], None]
 """Called as each step finishes, from any thread but never twice at once."""

@@ -9,11 +9,13 @@ import pytest
 
 from lightly_infra.lightly import models
 from lightly_infra.lightly.client import LightlyClient
-from lightly_infra.sandbox.engine.interface import Operation, Program, Result
 from lightly_infra.sandbox.environment import EngineName, Sandbox
+from lightly_infra.updates.changes import Operation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from lightly_infra.sandbox.engine.interface import Program, Result
 
     Make = Callable[..., Program]
 

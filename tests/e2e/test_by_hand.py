@@ -13,14 +13,16 @@ from lightly_infra.clouds.aws import policy
 from lightly_infra.permissions import Purpose
 from lightly_infra.sandbox.aws.ministack import ACCOUNT, Credentials
 from lightly_infra.sandbox.cloud import CannotStart
-from lightly_infra.sandbox.engine.interface import Operation, Program, Result
 from lightly_infra.sandbox.environment import EngineName, Sandbox
 from lightly_infra.sandbox.obs.ministack import User
+from lightly_infra.updates.changes import Operation
 from tests.e2e.at_work import held, use, verified_by_use
 from tests.e2e.clouds import CLOUDS, OBS_KEY, PROJECT, USER, dataset, secrets_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from lightly_infra.sandbox.engine.interface import Program, Result
 
     Make = Callable[..., Program]
 

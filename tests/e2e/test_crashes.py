@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lightly_infra.sandbox.cloud import CannotStart
-from lightly_infra.sandbox.engine.interface import Operation, Program, Result
 from lightly_infra.sandbox.environment import Sandbox
+from lightly_infra.updates.changes import Operation
 from tests.e2e.at_work import Reader, held, verified_by_use
 from tests.e2e.crashes import Moment, killed_at_request, killed_at_step
 from tests.e2e.renewals import RENEWALS, Renewal
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
+    from lightly_infra.sandbox.engine.interface import Program, Result
     from tests.e2e.crashes import Death
 
 MOMENTS: tuple[Moment, ...] = ("before it is done", "before it is noted")

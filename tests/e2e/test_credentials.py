@@ -12,9 +12,10 @@ import pytest
 from lightly_infra import Dataset, DatasetArgs, Purpose, epochs, provider
 from lightly_infra.clouds import azure
 from lightly_infra.sandbox.cloud import CannotStart
-from lightly_infra.sandbox.engine.interface import Operation, Program, Result
+from lightly_infra.sandbox.engine.interface import Program, Result
 from lightly_infra.sandbox.environment import EngineName, Sandbox
 from lightly_infra.sandbox.probe import INSIDE
+from lightly_infra.updates.changes import Operation
 from tests.e2e.clouds import CLOUDS, Cloud, dataset, secrets_behind, secrets_in
 
 if TYPE_CHECKING:

@@ -20,9 +20,10 @@ from lightly_infra.lightly.models import DatasetType, parse_config
 from lightly_infra.permissions import Purpose
 from lightly_infra.sandbox.aws.ministack import Credentials
 from lightly_infra.sandbox.cloud import CannotStart
-from lightly_infra.sandbox.engine.interface import Operation, Program, Result
+from lightly_infra.sandbox.engine.interface import Program, Result
 from lightly_infra.sandbox.environment import EngineName, Sandbox
 from lightly_infra.sandbox.obs.ministack import User
+from lightly_infra.updates.changes import Operation
 from tests.e2e.clouds import OBS_KEY, PROJECT, USER
 
 if TYPE_CHECKING:

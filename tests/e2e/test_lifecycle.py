@@ -15,7 +15,8 @@ from lightly_infra.clouds import aws
 from lightly_infra.clouds.aws import policy
 from lightly_infra.provider import Dataset as Registration
 from lightly_infra.sandbox import seed
-from lightly_infra.sandbox.engine.interface import Operation, Program, Result
+from lightly_infra.sandbox.engine.interface import Program, Result
+from lightly_infra.updates.changes import Operation
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,14 +13,15 @@ import pytest
 from lightly_infra.permissions import Operation as Allowed
 from lightly_infra.permissions import Purpose, is_granted
 from lightly_infra.sandbox.cloud import CannotStart
-from lightly_infra.sandbox.engine.interface import Operation, Program, Result
 from lightly_infra.sandbox.environment import EngineName, Sandbox
 from lightly_infra.sandbox.probe import BESIDE, ELSEWHERE
+from lightly_infra.updates.changes import Operation
 from tests.e2e.clouds import CLOUDS, Cloud, dataset, secrets_behind, secrets_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from lightly_infra.sandbox.engine.interface import Program, Result
     from lightly_infra.sandbox.lightly_rules import Dataset
 
     Make = Callable[..., Program]

@@ -13,14 +13,16 @@ from lightly_infra.clouds.aws import policy as s3_policy
 from lightly_infra.clouds.aws.connection import Settings
 from lightly_infra.clouds.obs import policy as obs_policy
 from lightly_infra.retention import Expiry
-from lightly_infra.sandbox.engine.interface import Operation, Program, Result
 from lightly_infra.sandbox.environment import EngineName, Sandbox
+from lightly_infra.updates.changes import Operation
 from tests.e2e.clouds import CLOUDS, Cloud
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from types_boto3_s3 import S3Client
+
+    from lightly_infra.sandbox.engine.interface import Program, Result
 
     Make = Callable[..., Program]
 

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lightly_infra.sandbox.cloud import CannotStart
-from lightly_infra.sandbox.engine.interface import Operation, Program, Result
 from lightly_infra.sandbox.environment import EngineName, Sandbox
+from lightly_infra.updates.changes import Operation
 from tests.e2e.clouds import CLOUDS, Cloud
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from lightly_infra.sandbox.engine.interface import Program, Result
 
     Make = Callable[..., Program]
 

@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lightly_infra.sandbox.cloud import CannotStart
-from lightly_infra.sandbox.engine.interface import Operation, Program, Result
 from lightly_infra.sandbox.environment import EngineName, Sandbox
+from lightly_infra.updates.changes import Operation
 from tests.e2e.at_work import Reader, held, is_refused, use, verified_by_use
 from tests.e2e.renewals import RENEWALS, Renewal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from lightly_infra.sandbox.engine.interface import Program, Result
     from tests.e2e.at_work import Held
 
 ROTATIONS = 10 if os.environ.get("THOROUGH") else 4

@@ -12,8 +12,8 @@ import pytest
 
 from lightly_infra import epochs
 from lightly_infra.sandbox.cloud import CannotStart
-from lightly_infra.sandbox.engine.interface import Change, Operation
 from lightly_infra.sandbox.environment import EngineName, Sandbox
+from lightly_infra.updates.changes import Change, Operation
 from tests.upgrades.record import checkpoint, program
 
 CHECKPOINTS = sorted((Path(__file__).parents[1] / "upgrades").glob("*.json"))

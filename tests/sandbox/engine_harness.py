@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lightly_infra.sandbox.engine import Change, Engine, Program, Result
 from lightly_infra.sandbox.engine.embedded import EmbeddedEngine
+from lightly_infra.sandbox.engine.interface import Engine, Program, Result
 from lightly_infra.sandbox.engine.pulumi_cli import PulumiEngine
 from tests.sandbox.engine_fixtures import Cloud
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from lightly_infra.updates.changes import Change
 
 PROVIDERS = {
     "fake": "tests.sandbox.engine_fixtures:FakeProvider",

@@ -16,8 +16,9 @@ from pulumi import ResourceOptions
 from pulumi.runtime import register_resource_transform
 from pulumi.runtime.settings import get_monitor, get_root_resource
 
-from lightly_infra.sandbox.engine import Failure, Operation, Program
 from lightly_infra.sandbox.engine.embedded import EmbeddedEngine
+from lightly_infra.sandbox.engine.interface import Program
+from lightly_infra.updates.changes import Failure, Operation
 from tests.sandbox.engine_fixtures import Cloud, Note, Thing
 from tests.sandbox.engine_harness import PROVIDERS, Bench, bench, by_name
 from tests.sandbox.liveness import children_of

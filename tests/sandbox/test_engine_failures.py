@@ -9,7 +9,7 @@ import pulumi
 import pytest
 from pulumi import ResourceOptions
 
-from lightly_infra.sandbox.engine import Failure
+from lightly_infra.updates.changes import Failure
 from tests.sandbox.engine_fixtures import Note, Thing, thing_called
 from tests.sandbox.engine_harness import Bench, bench, by_name, on_both_engines
 

@@ -8,7 +8,7 @@ import pulumi
 import pytest
 from pulumi import ErrorHook, ErrorHookArgs, ResourceHookBinding, ResourceOptions
 
-from lightly_infra.sandbox.engine import Failure
+from lightly_infra.updates.changes import Failure
 from tests.sandbox.engine_fixtures import Note, Thing
 from tests.sandbox.engine_harness import Bench, bench, on_both_engines
 

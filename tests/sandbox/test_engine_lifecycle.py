@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pulumi
 import pytest
 
-from lightly_infra.sandbox.engine import Operation
+from lightly_infra.updates.changes import Operation
 from tests.sandbox.engine_fixtures import Box, FakeCloudProvider, Note, NoteProvider, Thing, ask, thing_called
 from tests.sandbox.engine_harness import Bench, bench, by_name, on_both_engines
 

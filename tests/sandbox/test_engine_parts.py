@@ -16,11 +16,10 @@ from pulumi.automation import EngineEvent
 from pulumi.runtime.proto import alias_pb2, provider_pb2_grpc, resource_pb2
 from pulumi.runtime.proto import provider_pb2 as messages
 
-from lightly_infra.sandbox.engine import Change, Failure, Operation, Secret
 from lightly_infra.sandbox.engine.assets import asset_of, content_of, elided, hashed, restored
 from lightly_infra.sandbox.engine.document import outputs_of, sealed_document, secrets_of
 from lightly_infra.sandbox.engine.goals import external_of, goal_of
-from lightly_infra.sandbox.engine.interface import UnsupportedFeature
+from lightly_infra.sandbox.engine.interface import Secret, UnsupportedFeature
 from lightly_infra.sandbox.engine.messages import Scrubber
 from lightly_infra.sandbox.engine.paths import contains, parse_path, reset_ignored
 from lightly_infra.sandbox.engine.plugins import CHANNEL_OPTIONS
@@ -41,6 +40,7 @@ from lightly_infra.sandbox.engine.values import (
     to_struct,
 )
 from lightly_infra.sandbox.resource_type import Input
+from lightly_infra.updates.changes import Change, Failure, Operation
 from lightly_infra.updates.listener import Listener
 from lightly_infra.updates.messages import describe, last_message
 from tests.sandbox.engine_harness import PROVIDERS

@@ -13,8 +13,8 @@ from lightly_infra import health
 from lightly_infra.permissions import Operation, Purpose, is_granted
 from lightly_infra.retention import Skipped
 from lightly_infra.sandbox import report
-from lightly_infra.sandbox.engine.interface import Failure
 from lightly_infra.sandbox.probe import BESIDE, INSIDE, Attempt
+from lightly_infra.updates.changes import Failure
 
 
 def attempt(purpose: Purpose, operation: Operation, target: str = INSIDE, **changes: Any) -> Attempt:

@@ -11,6 +11,7 @@ from lightly_infra import paths, retention
 from lightly_infra.clouds.aws import policy
 from lightly_infra.clouds.aws.storage import Bucket
 from lightly_infra.clouds.interface import CloudDatasource
+from lightly_infra.located import located
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,10 +66,8 @@ class S3Datasource(CloudDatasource):
         kms_key_arn = args.get("kms_key_arn", owned.kms_key_arn if owned else None)
         bucket_keys = owned is not None and owned.kms_key_arn is not None
         if isinstance(bucket, Bucket):
-            try:
+            with located(name):
                 retention.check_kept(bucket.expiries, self.purpose, prefix)
-            except ValueError as error:
-                raise ValueError(f"{name}: {error}") from None
             bucket_name, bucket_arn = bucket.bucket, bucket.arn
         else:
             if isinstance(bucket, str):  # what is known is refused here, and not later in a task

@@ -10,6 +10,7 @@ import pulumi_aws as aws
 from lightly_infra import retention
 from lightly_infra.clouds.aws import policy
 from lightly_infra.component import Component
+from lightly_infra.located import located
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -79,7 +80,8 @@ class Bucket(Component):
         self.region = args.get("region")
         self.kms_key_arn = args.get("kms_key_arn")
         self.retain = args.get("retain", True)
-        self.expiries = _checked(name, args.get("expiries", ()))
+        with located(f"{name}: expiries"):
+            self.expiries = retention.check_expiries(args.get("expiries", ()))
         bucket = aws.s3.Bucket(
             name,
             bucket=args.get("bucket"),
@@ -151,13 +153,6 @@ class Bucket(Component):
                 opts=guarded,
             )
         self.register_outputs({"bucket": self.bucket, "arn": self.arn})
-
-
-def _checked(name: str, expiries: Sequence[retention.Expiry]) -> list[retention.Expiry]:
-    try:
-        return retention.check_expiries(expiries)
-    except ValueError as error:
-        raise ValueError(f"{name}: expiries: {error}") from None
 
 
 def _lifecycle_rule(rule: policy.Document) -> aws.s3.BucketLifecycleConfigurationRuleArgsDict:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
 import pulumi
 
 from lightly_infra import epochs
+from lightly_infra.clouds import functions
 from lightly_infra.clouds.azure import policy, sas
 from lightly_infra.clouds.azure.failures import FAILURES, NAMESPACE_NEEDED, SHARED_KEYS_NEEDED
 from lightly_infra.clouds.interface import Credential
@@ -225,17 +225,9 @@ def _granted(purpose: Purpose, place: Place, expires: datetime, signed_with: str
 
 
 async def _ask(name: str, function: str, args: Mapping[str, str], parent: pulumi.Resource) -> Mapping[str, Any]:
-    """Azure's answer; why there is none is said with a remedy. Its errors hold no SAS and no key.
-
-    The SDK's own functions give an `Output`, whose failure ends the program in words of its own.
-    """
-    opts = pulumi.InvokeOptions(parent=parent, version=version("pulumi_azure_native"))
-    why = None
-    try:
-        answer: Mapping[str, Any] = await pulumi.runtime.invoke_async(f"azure-native:storage:{function}", args, opts)
-    except Exception as error:  # noqa: BLE001 - the SDK raises nothing finer
-        why = str(error)
-    else:
+    """Azure's answer; why there is none is said with a remedy. Its errors hold no SAS and no key."""
+    answer = await functions.ask(f"azure-native:storage:{function}", args, "pulumi_azure_native", parent=parent)
+    if not isinstance(answer, functions.Refused):
         return answer
-    told = remedy_for(why, FAILURES)
-    raise pulumi.RunError(f"{name}: no SAS can be had: {f'{told} ({why})' if told else why}")
+    told = remedy_for(answer.said, FAILURES)
+    raise pulumi.RunError(f"{name}: no SAS can be had: {f'{told} ({answer.said})' if told else answer.said}")

@@ -13,6 +13,7 @@ from lightly_infra.clouds.azure.access import Access, Place
 from lightly_infra.clouds.azure.failures import FAILURES, NAMESPACE_NEEDED
 from lightly_infra.clouds.azure.storage import Container, checked
 from lightly_infra.clouds.interface import CloudDatasource
+from lightly_infra.located import located
 
 if TYPE_CHECKING:
     from lightly_infra.permissions import Purpose
@@ -66,10 +67,8 @@ class AzureDatasource(CloudDatasource):
 
         def inside(container: str) -> str:
             expiries = account.expiries.get(container, ()) if account else ()
-            try:
+            with located(name):
                 retention.check_kept(expiries, self.purpose, prefix)
-            except ValueError as error:
-                raise ValueError(f"{name}: {error}") from None
             return f"{container}/{prefix}"
 
         if owned and owned.known_name is not None:

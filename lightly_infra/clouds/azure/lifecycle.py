@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Final
-
-import pulumi
+from typing import TYPE_CHECKING, Final
 
 from lightly_infra.clouds.azure import policy
 from lightly_infra.clouds.azure.failures import FAILURES
-from lightly_infra.component import remedy_for
-from lightly_infra.lightly.redaction import one_line, redact
-from lightly_infra.retention import RulesUnreadable
+from lightly_infra.clouds.functions import Refused, ask, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,18 +40,11 @@ async def read(account: str, container: str, resource_group: str) -> list[Rule]:
         RulesUnreadable: the message says why, and what to do. It takes
             `Microsoft.Storage/storageAccounts/managementPolicies/read` on the account.
     """
-    opts = pulumi.InvokeOptions(version=version("pulumi_azure_native"))
     asked = {"accountName": account, "resourceGroupName": resource_group, "managementPolicyName": "default"}
-    try:
-        found: Mapping[str, Any] = await pulumi.runtime.invoke_async(
-            "azure-native:storage:getManagementPolicy", asked, opts
-        )
-    except Exception as error:  # noqa: BLE001 - the SDK raises nothing finer
-        said = one_line(redact(str(error))).rstrip(".")
-    else:
-        return policy.rules((found.get("policy") or {}).get("rules") or (), container)
-    if _NO_POLICY in said:
-        return []
-    remedy = remedy_for(said, _REMEDIES) or f"look whether whoever runs this has {_ACTION}"
-    # Not from what the SDK raised, whose words are not redacted.
-    raise RulesUnreadable(f"could not read the management policy of storage account {account!r}: {said}: {remedy}")
+    found = await ask("azure-native:storage:getManagementPolicy", asked, "pulumi_azure_native")
+    if isinstance(found, Refused):
+        if _NO_POLICY in found.said:
+            return []
+        otherwise = f"look whether whoever runs this has {_ACTION}"
+        raise unreadable(f"the management policy of storage account {account!r}", found, _REMEDIES, otherwise)
+    return policy.rules((found.get("policy") or {}).get("rules") or (), container)

@@ -11,6 +11,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from lightly_infra import epochs, paths, retention
+from lightly_infra.located import located
 from lightly_infra.permissions import GRANTED, Operation
 from lightly_infra.retention import Rule
 
@@ -94,10 +95,8 @@ def check_expiries(expiries: Mapping[str, Iterable[Expiry]]) -> dict[str, list[E
     checked = {}
     for container, inside in expiries.items():
         check_container(container)
-        try:
+        with located(f"container {container!r}"):
             checked[container] = retention.check_expiries(inside)
-        except ValueError as error:
-            raise ValueError(f"container {container!r}: {error}") from None
     return checked
 
 

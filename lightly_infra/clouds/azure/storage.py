@@ -17,6 +17,7 @@ from lightly_infra import retention  # noqa: TC001 - Pulumi reads the annotation
 from lightly_infra.clouds.azure import policy
 from lightly_infra.clouds.azure.failures import FAILURES
 from lightly_infra.component import Component
+from lightly_infra.located import located
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -128,11 +129,9 @@ class Account(Component):
         super().__init__("azure:Account", name, opts)
         group = args["resource_group"]
         location = args.get("location")
-        try:
+        with located(f"{name}: expiries"):
             self.expiries = policy.check_expiries(args.get("expiries", {}))
             rules: list[Any] = policy.lifecycle(self.expiries)  # the policy knows no types of Pulumi's
-        except ValueError as error:
-            raise ValueError(f"{name}: expiries: {error}") from None
         self.hierarchical_namespace = args.get("hierarchical_namespace", False)
         if isinstance(group, ResourceGroup):
             location = group.location if location is None else location

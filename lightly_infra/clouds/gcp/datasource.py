@@ -13,6 +13,7 @@ from lightly_infra.clouds.gcp import policy
 from lightly_infra.clouds.gcp.failures import FAILURES
 from lightly_infra.clouds.gcp.storage import Bucket
 from lightly_infra.clouds.interface import CloudDatasource
+from lightly_infra.located import located
 
 if TYPE_CHECKING:
     from lightly_infra.clouds.gcp.access import Access
@@ -67,10 +68,8 @@ class GCSDatasource(CloudDatasource):
         if isinstance(project := args["project"], str):  # what is known is refused here, and not later in a task
             policy.check_project(project)
         if isinstance(bucket, Bucket):
-            try:
+            with located(name):
                 retention.check_kept(bucket.expiries, self.purpose, prefix)
-            except ValueError as error:
-                raise ValueError(f"{name}: {error}") from None
             bucket_name = bucket.bucket
         else:
             if isinstance(bucket, str):

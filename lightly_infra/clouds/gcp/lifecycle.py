@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Final
-
-import pulumi
+from typing import TYPE_CHECKING, Final
 
 from lightly_infra import epochs
+from lightly_infra.clouds.functions import Refused, ask, unreadable
 from lightly_infra.clouds.gcp import policy
 from lightly_infra.clouds.gcp.failures import FAILURES
-from lightly_infra.component import remedy_for
-from lightly_infra.lightly.redaction import one_line, redact
-from lightly_infra.retention import RulesUnreadable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,14 +35,8 @@ async def read(bucket: str, project: str) -> list[Rule]:
     Raises:
         RulesUnreadable: the message says why, and what to do. It takes `storage.buckets.get` on the bucket.
     """
-    opts = pulumi.InvokeOptions(version=version("pulumi_gcp"))
-    asked = {"name": bucket, "project": project}
-    try:
-        found: Mapping[str, Any] = await pulumi.runtime.invoke_async("gcp:storage/getBucket:getBucket", asked, opts)
-    except Exception as error:  # noqa: BLE001 - the SDK raises nothing finer
-        said = one_line(redact(str(error))).rstrip(".")
-    else:
-        return policy.rules(found.get("lifecycleRules") or (), today=epochs.today())
-    remedy = remedy_for(said, _REMEDIES) or "look whether whoever runs this has storage.buckets.get on the bucket"
-    # Not from what the SDK raised, whose words are not redacted.
-    raise RulesUnreadable(f"could not read the lifecycle of bucket {bucket!r}: {said}: {remedy}")
+    found = await ask("gcp:storage/getBucket:getBucket", {"name": bucket, "project": project}, "pulumi_gcp")
+    if isinstance(found, Refused):
+        otherwise = "look whether whoever runs this has storage.buckets.get on the bucket"
+        raise unreadable(f"the lifecycle of bucket {bucket!r}", found, _REMEDIES, otherwise)
+    return policy.rules(found.get("lifecycleRules") or (), today=epochs.today())

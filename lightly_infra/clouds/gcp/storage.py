@@ -11,6 +11,7 @@ from lightly_infra import retention
 from lightly_infra.clouds.gcp import policy
 from lightly_infra.clouds.gcp.failures import FAILURES
 from lightly_infra.component import Component
+from lightly_infra.located import located
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -69,11 +70,9 @@ class Bucket(Component):
     def __init__(self, name: str, args: BucketArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("gcp:Bucket", name, opts)
         self.retain = args.get("retain", True)
-        try:
+        with located(f"{name}: expiries"):
             self.expiries = retention.check_expiries(args.get("expiries", ()))
             rules: list[Any] = policy.lifecycle(self.expiries)  # the policy knows no types of Pulumi's
-        except ValueError as error:
-            raise ValueError(f"{name}: expiries: {error}") from None
         given = args.get("bucket")
         if given is None:
             # What Pulumi makes of the component's name, for which GCS has rules, too.

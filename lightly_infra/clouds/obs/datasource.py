@@ -13,6 +13,7 @@ from lightly_infra.clouds.obs import policy
 from lightly_infra.clouds.obs.resources.grant import Grant
 from lightly_infra.clouds.obs.resources.marker import Marker
 from lightly_infra.clouds.obs.storage import Bucket
+from lightly_infra.located import located
 
 if TYPE_CHECKING:
     from lightly_infra.clouds.obs.access import AccessKeys
@@ -54,10 +55,8 @@ class OBSDatasource(CloudDatasource):
         prefix = paths.normalise_prefix(args["prefix"])
         owned = bucket if isinstance(bucket, Bucket) else None
         if isinstance(bucket, Bucket):
-            try:
+            with located(name):
                 retention.check_kept(bucket.expiries, self.purpose, prefix)
-            except ValueError as error:
-                raise ValueError(f"{name}: {error}") from None
             bucket_name = bucket.bucket
         else:
             if isinstance(bucket, str):  # what is known is refused here, and not later in a task

@@ -10,6 +10,7 @@ from lightly_infra.clouds.obs.resources.bucket import Bucket as BucketResource
 from lightly_infra.clouds.obs.resources.bucket import BucketResourceArgs
 from lightly_infra.clouds.obs.resources.session import ServerArgs
 from lightly_infra.component import Component
+from lightly_infra.located import located
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,11 +63,9 @@ class Bucket(Component):
         self.server = wanted.copy()
         if "bucket" in args:
             wanted["bucket"] = args["bucket"]
-        try:
+        with located(f"{name}: expiries"):
             self.expiries = retention.check_expiries(args.get("expiries", ()))
             wanted["lifecycle"] = policy.to_json(policy.lifecycle(self.expiries))
-        except ValueError as error:
-            raise ValueError(f"{name}: expiries: {error}") from None
         self.resource = BucketResource(name, wanted, self.child(retain_on_delete=self.retain))
         self.bucket = self.resource.bucket
         self.register_outputs({"bucket": self.bucket})

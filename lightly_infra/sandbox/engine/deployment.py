@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Final
 from lightly_infra.sandbox.engine.diffing import difference
 from lightly_infra.sandbox.engine.generator import StepGenerator
 from lightly_infra.sandbox.engine.goals import external_of, goal_of
-from lightly_infra.sandbox.engine.interface import Failure, Operation, Result, UnsupportedFeature
+from lightly_infra.sandbox.engine.interface import Result, UnsupportedFeature
 from lightly_infra.sandbox.engine.provider import ProviderError
 from lightly_infra.sandbox.engine.state import ResourceState, delete_waves, dependencies_of
 from lightly_infra.sandbox.engine.steps import Delete, Forget, ProtectedError, Run, Step, StepError
 from lightly_infra.sandbox.engine.urns import STACK_TYPE
 from lightly_infra.sandbox.engine.values import Properties, plain
+from lightly_infra.updates.changes import Failure, Operation
 from lightly_infra.updates.messages import join_unique, last_message
 
 if TYPE_CHECKING:

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import TracebackType
 
-    from lightly_infra.sandbox.engine.interface import OnChange, OnLog, Program
+    from lightly_infra.sandbox.engine.interface import Program
+    from lightly_infra.updates.changes import OnChange, OnLog
 
 _LOGGER: Final = logging.getLogger("lightly_infra.sandbox.program")
 

@@ -10,10 +10,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from lightly_infra.updates.changes import Change, Failure, OnChange, OnLog, Operation
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from lightly_infra.updates.changes import Change, Failure, OnChange
 
 
 @dataclass(frozen=True)
@@ -78,20 +78,6 @@ class UnsupportedFeature(Exception):
 
     def __init__(self, feature: str) -> None:
         super().__init__(f"the embedded engine does not support {feature}; run this program on the pulumi engine")
-
-
-__all__ = [
-    "Change",
-    "Engine",
-    "Failure",
-    "OnChange",
-    "OnLog",
-    "Operation",
-    "Program",
-    "Result",
-    "Secret",
-    "UnsupportedFeature",
-]
 
 
 class Engine(Protocol):

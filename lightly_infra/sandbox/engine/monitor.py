@@ -18,8 +18,9 @@ from lightly_infra.sandbox.engine.values import from_struct, to_struct
 from lightly_infra.updates.messages import describe
 
 if TYPE_CHECKING:
-    from lightly_infra.sandbox.engine.interface import OnLog, Program
+    from lightly_infra.sandbox.engine.interface import Program
     from lightly_infra.sandbox.engine.providers import Providers
+    from lightly_infra.updates.changes import OnLog
 
 _SEVERITIES: Final = {engine_pb2.INFO: "info", engine_pb2.WARNING: "warning"}
 # Resource references are left out: a resource passed as a property then arrives as its id, which is what providers

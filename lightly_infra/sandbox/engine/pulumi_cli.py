@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
-    from lightly_infra.sandbox.engine.interface import OnChange, OnLog, Program
+    from lightly_infra.sandbox.engine.interface import Program
+    from lightly_infra.updates.changes import OnChange, OnLog
 
 
 class PulumiEngine:

@@ -7,9 +7,10 @@ import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from lightly_infra.sandbox.engine.interface import Change, OnChange, Operation, Secret
+from lightly_infra.sandbox.engine.interface import Secret
 from lightly_infra.sandbox.engine.urns import is_provider_type
 from lightly_infra.sandbox.engine.values import copy
+from lightly_infra.updates.changes import Change, OnChange, Operation
 
 if TYPE_CHECKING:
     from lightly_infra.sandbox.engine.hooks import ErrorHooks
