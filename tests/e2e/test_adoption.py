@@ -10,12 +10,12 @@ import pytest
 from lightly_infra.lightly import models
 from lightly_infra.lightly.client import LightlyClient
 from lightly_infra.sandbox.environment import EngineName, Sandbox
-from lightly_infra.updates.changes import Operation
+from tests.e2e.runs import kinds_changed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from lightly_infra.sandbox.engine.interface import Program, Result
+    from lightly_infra.sandbox.engine.interface import Program
 
     Make = Callable[..., Program]
 
@@ -55,12 +55,6 @@ def datasources(sandbox: Sandbox) -> dict[str, dict[str, str]]:
     return copy.deepcopy(dataset.datasources)
 
 
-def changed(result: Result) -> set[tuple[str, str]]:
-    assert not result.failures, result.failures
-    kinds = {(it.operation.value, it.type.rsplit(":", 1)[-1]) for it in result.changes}
-    return {it for it in kinds if it[0] != Operation.SAME}
-
-
 DIFFERENCES = (
     "INPUT: type GCS -> S3DelegatedAccess; path gs://acme-old/raw/ -> s3://acme-raw/street-scenes/",
     "LIGHTLY: type GCS -> S3DelegatedAccess; path gs://acme-old/lightly/ -> one that is made here",
@@ -93,7 +87,7 @@ def test_they_are_shown_and_replaced_where_the_yaml_allows_it(
 
     assert sandbox.report(result).ok
     assert datasources(sandbox)["INPUT"]["fullPath"] == "s3://acme-raw/street-scenes/"
-    assert changed(sandbox.up(program(adopting))) == set()
+    assert kinds_changed(sandbox.up(program(adopting))) == set()
 
 
 def test_once_adopted_it_follows_the_yaml_like_any_other_and_is_never_deleted(
@@ -102,10 +96,10 @@ def test_once_adopted_it_follows_the_yaml_like_any_other_and_is_never_deleted(
     adopting[NAME] |= {"replace_datasources": True, "on_destroy": "delete"}
     sandbox.up(program(adopting))
     del adopting[NAME]["replace_datasources"]
-    assert changed(sandbox.up(program(adopting))) == set()
+    assert kinds_changed(sandbox.up(program(adopting))) == set()
 
     adopting[NAME]["input"]["s3"]["prefix"] = "night/"
-    assert changed(sandbox.up(program(adopting))) == {
+    assert kinds_changed(sandbox.up(program(adopting))) == {
         ("update", "RolePolicy"),
         ("update", "Datasource"),
         ("update", "Verification"),

@@ -18,11 +18,12 @@ from lightly_infra.sandbox.obs.ministack import User
 from lightly_infra.updates.changes import Operation
 from tests.e2e.at_work import held, use, verified_by_use
 from tests.e2e.clouds import CLOUDS, OBS_KEY, PROJECT, USER, dataset, secrets_in
+from tests.e2e.runs import changed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from lightly_infra.sandbox.engine.interface import Program, Result
+    from lightly_infra.sandbox.engine.interface import Program
 
     Make = Callable[..., Program]
 
@@ -111,16 +112,6 @@ WAYS = {
 def sandbox(engine: EngineName) -> Iterator[Sandbox]:
     with Sandbox(engine=engine) as running, verified_by_use(running):
         yield running
-
-
-def changed(result: Result) -> set[tuple[str, str, str]]:
-    """What was done, other than nothing: operation, type's last part, name."""
-    assert not result.failures, result.failures
-    return {
-        (it.operation.value, it.type.rsplit(":", 1)[-1], it.name)
-        for it in result.changes
-        if it.operation is not Operation.SAME
-    }
 
 
 @pytest.mark.parametrize("way", WAYS)

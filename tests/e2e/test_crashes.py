@@ -11,18 +11,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lightly_infra.sandbox.cloud import CannotStart
 from lightly_infra.sandbox.environment import Sandbox
 from lightly_infra.updates.changes import Operation
 from tests.e2e.at_work import Reader, held, verified_by_use
 from tests.e2e.crashes import Moment, killed_at_request, killed_at_step
 from tests.e2e.renewals import RENEWALS, Renewal
+from tests.e2e.runs import deploy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
-    from lightly_infra.sandbox.engine.interface import Program, Result
     from tests.e2e.crashes import Death
 
 MOMENTS: tuple[Moment, ...] = ("before it is done", "before it is noted")
@@ -33,16 +32,6 @@ STRIDE = 1 if os.environ.get("THOROUGH") else 3
 def sandbox() -> Iterator[Sandbox]:
     with Sandbox(engine="embedded") as running, verified_by_use(running):
         yield running
-
-
-def deploy(sandbox: Sandbox, program: Program) -> Result:
-    """`up`, or a skip where the cloud's emulator cannot be had on this machine."""
-    try:
-        result = sandbox.up(program)
-    except CannotStart as error:
-        pytest.skip(str(error))
-    assert not result.failures, result.failures
-    return result
 
 
 def converges(

@@ -15,8 +15,8 @@ from lightly_infra.sandbox.cloud import CannotStart
 from lightly_infra.sandbox.engine.interface import Program, Result
 from lightly_infra.sandbox.environment import EngineName, Sandbox
 from lightly_infra.sandbox.probe import INSIDE
-from lightly_infra.updates.changes import Operation
 from tests.e2e.clouds import CLOUDS, Cloud, dataset, secrets_behind, secrets_in
+from tests.e2e.runs import attempt, changed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -63,24 +63,11 @@ def rotating(cloud: Cloud, days: int | None) -> Datasets:
 
 
 def deploy(sandbox: Sandbox, program: Program) -> Result:
-    """`up`, or a skip where the cloud's emulator cannot be had on this machine."""
-    try:
-        result = sandbox.up(program)
-    except CannotStart as error:
-        pytest.skip(str(error))
+    """`attempt`, in which everything is proved."""
+    result = attempt(sandbox, program)
     report = sandbox.report(result)
     assert report.ok, (result.failures, report.as_json())
     return result
-
-
-def changed(result: Result) -> set[tuple[str, str, str]]:
-    """What was done, other than nothing: operation, type's last part, name."""
-    assert not result.failures, result.failures
-    return {
-        (it.operation.value, it.type.rsplit(":", 1)[-1], it.name)
-        for it in result.changes
-        if it.operation is not Operation.SAME
-    }
 
 
 def generation(cloud: Cloud, operation: str, number: int | None) -> set[tuple[str, str, str]]:

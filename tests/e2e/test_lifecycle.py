@@ -15,8 +15,8 @@ from lightly_infra.clouds import aws
 from lightly_infra.clouds.aws import policy
 from lightly_infra.provider import Dataset as Registration
 from lightly_infra.sandbox import seed
-from lightly_infra.sandbox.engine.interface import Program, Result
-from lightly_infra.updates.changes import Operation
+from lightly_infra.sandbox.engine.interface import Program
+from tests.e2e.runs import changed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,16 +28,6 @@ if TYPE_CHECKING:
     Make = Callable[..., Program]
 
 Datasets = dict[str, Any]
-
-
-def changed(result: Result) -> set[tuple[str, str, str]]:
-    """What was done, other than nothing: operation, type's last part, name."""
-    assert not result.failures, result.failures
-    return {
-        (it.operation.value, it.type.rsplit(":", 1)[-1], it.name)
-        for it in result.changes
-        if it.operation is not Operation.SAME
-    }
 
 
 def roles(sandbox: Sandbox) -> list[str]:

@@ -17,6 +17,7 @@ from lightly_infra.sandbox.environment import EngineName, Sandbox
 from lightly_infra.sandbox.probe import BESIDE, ELSEWHERE
 from lightly_infra.updates.changes import Operation
 from tests.e2e.clouds import CLOUDS, Cloud, dataset, secrets_behind, secrets_in
+from tests.e2e.runs import attempt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,14 +46,6 @@ def datasets(cloud: Cloud) -> Datasets:
     return {"street-scenes": dataset(cloud, cloud)}
 
 
-def deploy(sandbox: Sandbox, program: Program) -> Result:
-    """`up`, or a skip where the cloud's emulator cannot be had on this machine."""
-    try:
-        return sandbox.up(program)
-    except CannotStart as error:
-        pytest.skip(str(error))
-
-
 def done(result: Result) -> dict[str, set[str]]:
     """What was done, by the last part of each resource's type; nothing is left out."""
     assert not result.failures, result.failures
@@ -75,7 +68,7 @@ def secrets_of(sandbox: Sandbox, cloud: Cloud) -> set[str]:
 def test_the_first_up_makes_everything_and_proves_it(
     sandbox: Sandbox, program: Make, datasets: Datasets, cloud: Cloud
 ) -> None:
-    result = deploy(sandbox, program(datasets))
+    result = attempt(sandbox, program(datasets))
 
     report = sandbox.report(result)
     assert report.ok, report.as_json()
@@ -93,7 +86,7 @@ def test_the_first_up_makes_everything_and_proves_it(
 def test_what_must_be_refused_was_tried_and_refused(
     sandbox: Sandbox, program: Make, datasets: Datasets, cloud: Cloud
 ) -> None:
-    (proved,) = sandbox.report(deploy(sandbox, program(datasets))).datasets
+    (proved,) = sandbox.report(attempt(sandbox, program(datasets))).datasets
 
     tried = {(it.purpose, it.operation, it.target) for it in proved.refused}
     assert all(it.holds for it in proved.refused)
@@ -109,7 +102,7 @@ def test_what_must_be_refused_was_tried_and_refused(
 def test_an_unchanged_up_does_nothing_and_a_preview_and_a_refresh_say_so(
     sandbox: Sandbox, program: Make, datasets: Datasets
 ) -> None:
-    deploy(sandbox, program(datasets))
+    attempt(sandbox, program(datasets))
     asked = len(sandbox.lightly.requests)
 
     assert done(sandbox.preview(program(datasets))) == {}
@@ -131,7 +124,7 @@ def test_a_preview_tells_what_up_does_and_does_none_of_it(sandbox: Sandbox, prog
 def test_another_prefix_changes_the_grant_and_the_datasource_and_is_proved_anew(
     sandbox: Sandbox, program: Make, datasets: Datasets, cloud: Cloud
 ) -> None:
-    deploy(sandbox, program(datasets))
+    attempt(sandbox, program(datasets))
     datasets["street-scenes"]["input"][cloud.key]["prefix"] = "night/"
 
     result = sandbox.up(program(datasets))
@@ -146,7 +139,7 @@ def test_another_prefix_changes_the_grant_and_the_datasource_and_is_proved_anew(
 def test_another_credential_reaches_lightly_and_is_proved_anew(
     sandbox: Sandbox, program: Make, datasets: Datasets, cloud: Cloud
 ) -> None:
-    deploy(sandbox, program(datasets))
+    attempt(sandbox, program(datasets))
     before = secrets_in(the_dataset(sandbox).datasources["INPUT"], cloud)
     datasets["street-scenes"]["input"][cloud.key] |= copy.deepcopy(dict(cloud.another_credential))
 
@@ -162,7 +155,7 @@ def test_another_credential_reaches_lightly_and_is_proved_anew(
 def test_permissions_that_were_taken_away_are_found_by_a_refresh(
     sandbox: Sandbox, program: Make, datasets: Datasets, cloud: Cloud
 ) -> None:
-    deploy(sandbox, program(datasets))
+    attempt(sandbox, program(datasets))
     cloud.take_away(sandbox)
 
     assert done(sandbox.refresh(program(datasets)))["Verification"] == {"delete"}
@@ -175,7 +168,7 @@ def test_what_lightly_cannot_do_fails_the_up_and_names_it(sandbox: Sandbox, prog
     sandbox.lightly.deny_verifies(1000)
     datasets["street-scenes"]["verify_deadline"] = 0.3
 
-    result = deploy(sandbox, program(datasets))
+    result = attempt(sandbox, program(datasets))
 
     (failure,) = result.failures
     assert "can't list" in failure.message
@@ -186,7 +179,7 @@ def test_what_lightly_cannot_do_fails_the_up_and_names_it(sandbox: Sandbox, prog
 def test_destroy_keeps_the_data_and_takes_lightlys_access_away(
     sandbox: Sandbox, program: Make, datasets: Datasets, cloud: Cloud
 ) -> None:
-    deploy(sandbox, program(datasets))
+    attempt(sandbox, program(datasets))
     held = list(the_dataset(sandbox).datasources.values())
 
     changes = done(sandbox.destroy(program(datasets)))
@@ -213,7 +206,7 @@ def _adopting(datasets: Datasets) -> Datasets:
 def test_an_existing_dataset_is_adopted_by_id_and_stays(sandbox: Sandbox, program: Make, datasets: Datasets) -> None:
     datasets["street-scenes"] |= {"id": "0123456789abcdef01234567", "on_destroy": "delete"}
 
-    assert sandbox.report(deploy(sandbox, program(datasets))).ok
+    assert sandbox.report(attempt(sandbox, program(datasets))).ok
     assert not sandbox.destroy(program(datasets)).failures
 
     assert the_dataset(sandbox).id == "0123456789abcdef01234567"
@@ -230,7 +223,7 @@ def test_no_secret_stands_in_clear(
     caplog.set_level(logging.DEBUG)
     for name in ("botocore", "azure", "urllib3", "google"):  # at DEBUG they write out whole requests
         caplog.set_level(logging.INFO, name)
-    result = deploy(sandbox, program(datasets))
+    result = attempt(sandbox, program(datasets))
     refreshed = sandbox.refresh(program(datasets))
 
     secrets = secrets_of(sandbox, cloud) | secrets_behind(sandbox, cloud) | {sandbox.token}
@@ -255,7 +248,7 @@ def test_every_input_cloud_goes_with_every_lightly_cloud(sandbox: Sandbox, progr
     datasets = {f"{source.key}-to-{target.key}": dataset(source, target) for source, target in pairs}
     assert len(datasets) == 16
 
-    result = deploy(sandbox, program(datasets))
+    result = attempt(sandbox, program(datasets))
 
     report = sandbox.report(result)
     assert not report.failures, report.failures

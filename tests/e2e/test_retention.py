@@ -14,15 +14,15 @@ from lightly_infra.clouds.aws.connection import Settings
 from lightly_infra.clouds.obs import policy as obs_policy
 from lightly_infra.retention import Expiry
 from lightly_infra.sandbox.environment import EngineName, Sandbox
-from lightly_infra.updates.changes import Operation
 from tests.e2e.clouds import CLOUDS, Cloud
+from tests.e2e.runs import changed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from types_boto3_s3 import S3Client
 
-    from lightly_infra.sandbox.engine.interface import Program, Result
+    from lightly_infra.sandbox.engine.interface import Program
 
     Make = Callable[..., Program]
 
@@ -70,16 +70,6 @@ def written(cloud: Cloud, *expiries: Expiry) -> list[Any]:
     if cloud.key == "s3":
         return s3_policy.lifecycle(expiries)
     return [{"Filter": {"Prefix": it.pop("Prefix")}, **it} for it in obs_policy.lifecycle(expiries)]
-
-
-def changed(result: Result) -> set[tuple[str, str, str]]:
-    """What was done, other than nothing: operation, type's last part, name."""
-    assert not result.failures, result.failures
-    return {
-        (it.operation.value, it.type.rsplit(":", 1)[-1], it.name)
-        for it in result.changes
-        if it.operation is not Operation.SAME
-    }
 
 
 def test_inputs_expire_under_their_prefix_for_as_long_as_the_yaml_says(

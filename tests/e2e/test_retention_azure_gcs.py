@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lightly_infra.sandbox.cloud import CannotStart
 from lightly_infra.sandbox.environment import EngineName, Sandbox
-from lightly_infra.updates.changes import Operation
 from tests.e2e.clouds import CLOUDS, Cloud
+from tests.e2e.runs import attempt, changed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from lightly_infra.sandbox.engine.interface import Program, Result
+    from lightly_infra.sandbox.engine.interface import Program
 
     Make = Callable[..., Program]
 
@@ -77,24 +76,6 @@ def brought(cloud: Cloud) -> Datasets:
     return {"street-scenes": wanted}
 
 
-def deploy(sandbox: Sandbox, program: Program) -> Result:
-    """`up`, or a skip where the cloud's emulator cannot be had on this machine."""
-    try:
-        return sandbox.up(program)
-    except CannotStart as error:
-        pytest.skip(str(error))
-
-
-def changed(result: Result) -> set[tuple[str, str, str]]:
-    """What was done, other than nothing: operation, type's last part, name."""
-    assert not result.failures, result.failures
-    return {
-        (it.operation.value, it.type.rsplit(":", 1)[-1], it.name)
-        for it in result.changes
-        if it.operation is not Operation.SAME
-    }
-
-
 def place(sandbox: Sandbox, purpose: str) -> tuple[str, str]:
     """Where Lightly finds a datasource: account and container on Azure, nothing and the bucket on Google Cloud."""
     (dataset,) = sandbox.lightly.datasets.values()
@@ -145,7 +126,7 @@ def set_rule(sandbox: Sandbox, cloud: Cloud, prefix: str, days: int) -> None:
 def test_inputs_expire_under_their_prefix_for_as_long_as_the_yaml_says(
     sandbox: Sandbox, program: Make, datasets: Datasets, cloud: Cloud
 ) -> None:
-    result = deploy(sandbox, program(datasets))
+    result = attempt(sandbox, program(datasets))
 
     assert sandbox.report(result).ok
     assert expiries(sandbox, cloud, "INPUT") == [("raw/", 30)]
@@ -180,7 +161,7 @@ def test_one_place_for_both_keeps_what_lightly_writes(
     for each in ("input", "lightly"):
         datasets["street-scenes"][each][cloud.key] |= named
 
-    result = deploy(sandbox, program(datasets))
+    result = attempt(sandbox, program(datasets))
 
     assert sandbox.report(result).ok
     # On Azure both containers lie in the account, whose one policy names the Input's.
@@ -191,7 +172,7 @@ def test_one_place_for_both_keeps_what_lightly_writes(
 def test_what_guards_and_expires_stays_with_what_is_kept(
     sandbox: Sandbox, program: Make, datasets: Datasets, cloud: Cloud
 ) -> None:
-    deploy(sandbox, program(datasets))
+    attempt(sandbox, program(datasets))
 
     result = sandbox.destroy(program(datasets))
 
@@ -202,7 +183,7 @@ def test_what_guards_and_expires_stays_with_what_is_kept(
 def test_a_directory_that_expired_is_made_again(
     sandbox: Sandbox, program: Make, datasets: Datasets, cloud: Cloud
 ) -> None:
-    deploy(sandbox, program(datasets))
+    attempt(sandbox, program(datasets))
     delete_marker(sandbox, cloud)
 
     sandbox.refresh(program(datasets))
@@ -215,7 +196,7 @@ def test_a_directory_that_expired_is_made_again(
 def test_a_rule_of_ones_own_that_deletes_too_early_is_warned_of_or_stops(
     sandbox: Sandbox, program: Make, brought: Datasets, cloud: Cloud, logged: list[tuple[str, str]], *, strict: bool
 ) -> None:
-    deploy(sandbox, program(brought))
+    attempt(sandbox, program(brought))
     assert [it for it in logged if it[0] == "warning"] == []
     set_rule(sandbox, cloud, "raw/", 20)
     brought["street-scenes"]["strict_retention"] = strict
@@ -249,7 +230,7 @@ def test_inputs_may_go_after_a_month_and_what_lightly_writes_never(
     *,
     warned: bool,
 ) -> None:
-    deploy(sandbox, program(brought))
+    attempt(sandbox, program(brought))
     set_rule(sandbox, cloud, prefix, days)
 
     assert changed(sandbox.up(program(brought))) == set()

@@ -12,16 +12,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lightly_infra.sandbox.cloud import CannotStart
 from lightly_infra.sandbox.environment import EngineName, Sandbox
-from lightly_infra.updates.changes import Operation
 from tests.e2e.at_work import Reader, held, is_refused, use, verified_by_use
 from tests.e2e.renewals import RENEWALS, Renewal
+from tests.e2e.runs import changed, deploy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from lightly_infra.sandbox.engine.interface import Program, Result
+    from lightly_infra.sandbox.engine.interface import Program
     from tests.e2e.at_work import Held
 
 ROTATIONS = 10 if os.environ.get("THOROUGH") else 4
@@ -38,29 +37,12 @@ def sandbox(engine: EngineName) -> Iterator[Sandbox]:
         yield running
 
 
-def deploy(sandbox: Sandbox, program: Program) -> Result:
-    """`up`, or a skip where the cloud's emulator cannot be had on this machine."""
-    try:
-        result = sandbox.up(program)
-    except CannotStart as error:
-        pytest.skip(str(error))
-    assert not result.failures, result.failures
-    return result
-
-
 def assert_proved(sandbox: Sandbox, program: Program) -> None:
     """What is there needs no change, and all is allowed and refused that must be."""
     assert changed(sandbox.refresh(program)) == set()
     again = deploy(sandbox, program)
     assert changed(again) == set()
     assert sandbox.report(again).ok
-
-
-def changed(result: Result) -> set[tuple[str, str]]:
-    """Operation and type's last part of what was not left as it was."""
-    return {
-        (it.operation.value, it.type.rsplit(":", 1)[-1]) for it in result.changes if it.operation is not Operation.SAME
-    }
 
 
 def test_renewals_lose_no_request_and_leave_two_generations(sandbox: Sandbox, renewal: Renewal) -> None:

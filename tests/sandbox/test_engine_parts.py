@@ -308,7 +308,7 @@ def test_what_a_newer_sdk_asks_for_is_refused() -> None:
     field.type, field.label = field.TYPE_BOOL, field.LABEL_OPTIONAL
     newer = message_factory.GetMessages([file])["newer.ReadResourceRequest"]
     with pytest.raises(UnsupportedFeature, match="the field 'wormhole' of ReadResourceRequest"):
-        external_of("u", cast(Any, newer(wormhole=True)))
+        external_of("u", cast("Any", newer(wormhole=True)))
 
 
 def test_what_is_of_no_consequence_is_let_through() -> None:
