@@ -4,33 +4,49 @@ from __future__ import annotations
 
 import copy
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
 from lightly_infra import stack
 from lightly_infra.sandbox.engine.interface import Program
+from lightly_infra.stack.settings import EXTERNAL_ID_ROTATION_KEY, ROTATION_KEY
 from tests.e2e.clouds import CLOUDS, USER, dataset
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from lightly_infra.sandbox.environment import Sandbox
+    from lightly_infra.sandbox.environment import CloudName, Sandbox
 
 REGION: Final = "eu-central-1"
+
+
+def shipped(config: Mapping[str, str], *, known: Mapping[str, str]) -> Program:
+    """The shipped program with a config, of which the engine knows another.
+
+    With each other config an engine starts the dynamic providers anew, which takes longer than all the rest.
+    """
+    secret = frozenset({stack.DATASETS_KEY})
+
+    def run() -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            read = stack.Settings.read
+            patch.setattr(stack.Settings, "of_stack", lambda: read(config, secret_keys=secret))
+            stack.main()
+
+    return Program(run, "lightly-infra", "test", known, secret)
 
 
 @dataclass(frozen=True)
 class Renewal:
     """One way to renew what both datasources of a dataset get in with."""
 
-    cloud: str
-    """Its key in the YAML."""
+    cloud: CloudName
     says: Callable[[int], dict[str, Any]]
     """What both datasources say besides, after so many renewals."""
     counted: str | None = None
-    """What counts renewals in the stack's settings; None where the user renews by hand."""
+    """The key of the stack's config that counts renewals; None where the user renews by hand."""
     retire: Callable[[Sandbox, int], None] = lambda *_: None
     """Does the user's part: takes away what was used so many renewals after the start."""
     ends_itself: bool = False
@@ -38,20 +54,17 @@ class Renewal:
 
     def program(self, count: int, **more: Any) -> Program:
         """The shipped program after so many renewals, with more said of the dataset."""
-        cloud = CLOUDS[self.cloud]  # type: ignore[index]
+        config = self._config(count, **more)
+        # Where the user renews by hand, the sandbox plays that part, by the config that the engine knows.
+        return shipped(config, known=self._config(0) if self.counted else config)
+
+    def _config(self, count: int, **more: Any) -> dict[str, str]:
+        cloud = CLOUDS[self.cloud]
         wanted = dataset(cloud, cloud) | more
         for purpose in ("input", "lightly"):
             wanted[purpose][self.cloud] |= copy.deepcopy(self.says(count))
         config = {"aws:region": REGION, stack.DATASETS_KEY: json.dumps({"street-scenes": wanted})}
-        return Program(lambda: self._run(count), "lightly-infra", "test", config, frozenset({stack.DATASETS_KEY}))
-
-    def _run(self, count: int) -> None:
-        """The shipped program. Counted in its config, each renewal would cost another process of dynamic providers."""
-        read = stack.Settings.of_stack
-        counted: dict[str, Any] = {self.counted: count} if self.counted else {}
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(stack.Settings, "of_stack", lambda: replace(read(), **counted))
-            stack.main()
+        return config | ({self.counted: str(count)} if self.counted else {})
 
 
 def _obs_key(count: int) -> dict[str, str]:
@@ -65,12 +78,12 @@ def _retire_obs_key(sandbox: Sandbox, count: int) -> None:
 
 RENEWALS: Final = {
     "s3-keys": Renewal(
-        "s3", lambda _: {"access": {"kind": "keys", "share": "acme", "rotate_every_days": 30}}, "rotation"
+        "s3", lambda _: {"access": {"kind": "keys", "share": "acme", "rotate_every_days": 30}}, ROTATION_KEY
     ),
     "s3-external-id": Renewal(
-        "s3", lambda _: {"access": {"kind": "delegated", "share": "acme"}}, "external_id_rotation"
+        "s3", lambda _: {"access": {"kind": "delegated", "share": "acme"}}, EXTERNAL_ID_ROTATION_KEY
     ),
-    "gcs": Renewal("gcs", lambda _: {"access": {"share": "acme", "rotate_every_days": 30}}, "rotation"),
-    "azure": Renewal("azure", lambda _: {}, "rotation", ends_itself=True),
+    "gcs": Renewal("gcs", lambda _: {"access": {"share": "acme", "rotate_every_days": 30}}, ROTATION_KEY),
+    "azure": Renewal("azure", lambda _: {}, ROTATION_KEY, ends_itself=True),
     "obs": Renewal("obs", _obs_key, retire=_retire_obs_key),
 }

@@ -43,7 +43,7 @@ def converges(
     """
     deploy(sandbox, renewal.program(0))
     killed, count = [], 0
-    with Reader(sandbox) as reader:
+    with Reader(sandbox, pause=0.5) as reader:
         for number, killing in enumerate(killings):
             at, came = 1 + number % STRIDE - STRIDE, True
             while came:

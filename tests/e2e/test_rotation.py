@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lightly_infra import provider
+from lightly_infra.sandbox.engine.interface import Program
 from lightly_infra.sandbox.environment import EngineName, Sandbox
 from tests.e2e.at_work import Reader, held, is_refused, use, verified_by_use
 from tests.e2e.renewals import RENEWALS, Renewal
@@ -20,7 +22,6 @@ from tests.e2e.runs import changed, deploy
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from lightly_infra.sandbox.engine.interface import Program
     from tests.e2e.at_work import Held
 
 ROTATIONS = 10 if os.environ.get("THOROUGH") else 4
@@ -95,3 +96,27 @@ def test_what_does_not_work_in_time_is_not_kept_and_nothing_older_goes(sandbox: 
     assert all(one != other for one, other in zip(held(sandbox), before, strict=True))
     for it in before:
         use(sandbox, it)
+
+
+def test_datasources_from_before_they_had_a_deadline_stay_as_they_are(sandbox: Sandbox) -> None:
+    config = {
+        "type": "S3DelegatedAccess",
+        "full_path": "s3://acme-raw/raw/",
+        "s3_region": "eu-central-1",
+        "s3_arn": "arn:aws:iam::123456789012:role/theirs",
+        "s3_external_id": "canary-external-id",
+    }
+
+    def declaring(**deadline: float) -> Program:
+        def run() -> None:
+            scenes = provider.Dataset("scenes", {"name": "scenes", "type": "Images"})
+            args: provider.DatasourceArgs = {"dataset_id": scenes.id, "purpose": "INPUT", "config": config}
+            provider.Datasource("scenes-input", {**args, **deadline})  # type: ignore[typeddict-item] # its one key
+
+        return Program(run, "own", "test", {"aws:region": "eu-central-1"})
+
+    assert len(changed(deploy(sandbox, declaring()))) == 2
+    for deadline in ({"deadline": 120.0}, {"deadline": 5.0}, {}):
+        assert changed(sandbox.preview(declaring(**deadline))) == set()
+        assert changed(deploy(sandbox, declaring(**deadline))) == set()
+        assert changed(sandbox.refresh(declaring(**deadline))) == set()
