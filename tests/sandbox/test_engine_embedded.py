@@ -18,10 +18,11 @@ from pulumi.runtime.settings import get_monitor, get_root_resource
 
 from lightly_infra.sandbox.engine.embedded import EmbeddedEngine
 from lightly_infra.sandbox.engine.interface import Program
+from lightly_infra.sandbox.process import Child
 from lightly_infra.updates.changes import Failure, Operation
 from tests.sandbox.engine_fixtures import Cloud, Note, Thing
 from tests.sandbox.engine_harness import PROVIDERS, Bench, bench, by_name
-from tests.sandbox.liveness import children_of
+from tests.sandbox.liveness import alive, children_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -146,7 +147,7 @@ def test_the_dynamic_provider_does_not_outlive_a_killed_engine(tmp_path: Path) -
         "from pathlib import Path\n"
         "from tests.sandbox.engine_fixtures import Note\n"
         "from tests.sandbox.engine_harness import bench\n"
-        "from tests.sandbox.liveness import children_of\n"
+        "from tests.sandbox.liveness import alive, children_of\n"
         "with bench('embedded', Path(sys.argv[1])) as made:\n"
         "    made.up(lambda: Note('n'))\n"
         "    print(*children_of(os.getpid()), flush=True)\n"
@@ -177,6 +178,20 @@ def test_a_dynamic_provider_that_dies_is_a_failure_and_the_next_run_starts_it_ag
     assert len(failed.failures) == 1
     assert failed.failures[0].message.startswith("the dynamic provider's process ended")
     assert embedded.up(lambda: Note("n")).counts == {"create": 1}
+
+
+def test_a_host_of_dynamic_providers_that_does_not_answer_is_replaced_though_it_has_not_ended_yet(
+    embedded: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process closes its connections before it counts as ended, and it may take long to die."""
+    before = children_of(os.getpid())
+    assert embedded.up(lambda: Note("n")).counts == {"create": 1}
+    (host,) = children_of(os.getpid()) - before
+    os.kill(host, signal.SIGKILL)
+    monkeypatch.setattr(Child, "running", property(lambda child: child.pid == host or alive(child.pid)))
+    failed = embedded.up(lambda: Note("n", size=2))
+    assert [it.message for it in failed.failures] == ["the dynamic provider's process ended."]
+    assert embedded.up(lambda: Note("n", size=2)).counts == {"update": 1}
 
 
 def test_nothing_secret_shows_when_a_program_is_printed() -> None:

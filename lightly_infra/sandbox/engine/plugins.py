@@ -169,6 +169,7 @@ class _DynamicHost:
         self._identity = self._identify(project, env)
         self._workspace = Path(tempfile.mkdtemp(prefix="lightly-dynamic-"))
         self._heard = 0
+        self._gone = False
         try:
             self._child = self._start()
             self._channel = grpc.insecure_channel(f"127.0.0.1:{self._port()}", options=CHANNEL_OPTIONS)
@@ -178,7 +179,7 @@ class _DynamicHost:
             raise
 
     def serves(self, project: str, env: Mapping[str, str]) -> bool:
-        return self._child.running and self._identity == self._identify(project, env)
+        return not self._gone and self._child.running and self._identity == self._identify(project, env)
 
     def call(self, method: str, request: Any) -> Any:
         try:
@@ -187,20 +188,28 @@ class _DynamicHost:
             if error.code() is grpc.StatusCode.UNIMPLEMENTED:
                 raise NotImplementedByProvider(error.details()) from error
             if error.code() is grpc.StatusCode.UNAVAILABLE:
-                raise ProviderError(f"the dynamic provider's process ended. {self._child.tail()}") from error
+                self._gone = True  # a dying process closes its connections before it counts as ended
+            if self._gone:
+                raise self._ended() from error
             raise ProviderError(error.details()) from error
+        except ValueError as error:  # gRPC's for a closed channel: another thread has started the next process
+            raise self._ended() from error
 
     def said(self) -> list[str]:
         with (self._workspace / "output.log").open("rb") as log:
             log.seek(self._heard)
-            lines = log.read().decode(errors="replace").splitlines()
+            text = log.read().decode(errors="replace")
             self._heard = log.tell()
-        return [line for line in lines if line.strip() and not line.isdecimal()]  # the port is for us
+        return _lines(text)
 
     def close(self) -> None:
+        self._gone = True
         self._channel.close()
         self._child.stop()
         shutil.rmtree(self._workspace, ignore_errors=True)
+
+    def _ended(self) -> ProviderError:
+        return ProviderError("\n".join(["the dynamic provider's process ended.", *_lines(self._child.tail())]))
 
     @staticmethod
     def _identify(project: str, env: Mapping[str, str]) -> dict[str, str]:
@@ -224,3 +233,8 @@ class _DynamicHost:
     def _port(self) -> int:
         match = re.search(r"^(\d+)\n", (self._workspace / "output.log").read_text(), re.MULTILINE)
         return int(match[1]) if match else 0
+
+
+def _lines(text: str) -> list[str]:
+    """What a host has printed, without its port, which is for us."""
+    return [line for line in text.splitlines() if line.strip() and not line.isdecimal()]
