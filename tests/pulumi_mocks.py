@@ -175,9 +175,18 @@ def run(
     preview: bool = False,
     config: Mapping[str, str] | None = None,
     secret_keys: Iterable[str] = (),
+    previous: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Recording:
-    """Runs a program to its end, and raises what it raises."""
-    monitor = _Monitor(preview=preview)
+    """Runs a program to its end, and raises what it raises.
+
+    Args:
+        program: what to run.
+        preview: whether nothing is made, so that what the cloud adds is unknown.
+        config: the stack's.
+        secret_keys: what of it is secret.
+        previous: what the stack had after its last run, types and outputs by URN; None if the backend refuses to tell.
+    """
+    monitor = _Monitor(preview=preview, previous=previous)
     with ExitStack() as patched:
         # Where programs ask a cloud themselves and not through Pulumi: nothing ever expires there.
         for cloud in ("aws", "obs"):
@@ -246,9 +255,14 @@ class _NoMocks(mocks.Mocks):
         raise NotImplementedError(args.typ)
 
 
+class _RefusedError(Exception):
+    """What a backend says that does not tell what a stack had."""
+
+
 class _Monitor(mocks.MockMonitor):
-    def __init__(self, *, preview: bool) -> None:
+    def __init__(self, *, preview: bool, previous: Mapping[str, Mapping[str, Any]] | None) -> None:
         self.recording = Recording()
+        self._previous = previous
         super().__init__(_NoMocks(self.recording.calls))
         self.features = self.GetDeploymentInfo(empty_pb2.Empty()).supportedFeatures  # type: ignore[no-untyped-call]
         self._preview = preview
@@ -290,6 +304,8 @@ class _Monitor(mocks.MockMonitor):
     def Invoke(  # noqa: N802 - the protocol's name
         self, request: resource_pb2.ResourceInvokeRequest
     ) -> resource_pb2.ResourceInvokeResponse:
+        if request.tok.startswith("pulumi:pulumi:readStack"):
+            return self._last_run(request.tok)
         # As the SDK's own does, which leaves an event loop open in this thread.
         called = mocks.MockCallArgs(token=request.tok, args=_read(MessageToDict(request.args)), provider="")
         found, refused = self.mocks.call(called)
@@ -297,6 +313,16 @@ class _Monitor(mocks.MockMonitor):
             failures=[provider_pb2.CheckFailure(property=name, reason=reason) for name, reason in refused or []]
         )
         getattr(answer, "return").update(found)
+        return answer
+
+    def _last_run(self, token: str) -> resource_pb2.ResourceInvokeResponse:
+        if self._previous is None:
+            raise _RefusedError(token)
+        outputs: Mapping[str, Any] = self._previous
+        if token == "pulumi:pulumi:readStackOutputs":
+            outputs = next((it["outputs"] for it in outputs.values() if it["type"] == STACK_TYPE), {})
+        answer = resource_pb2.ResourceInvokeResponse()
+        ParseDict({"outputs": dict(outputs)}, getattr(answer, "return"))
         return answer
 
     def RegisterResourceOutputs(  # noqa: N802 - the protocol's name

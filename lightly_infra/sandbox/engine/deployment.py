@@ -43,6 +43,7 @@ class Deployment:
     """Takes what the program registers, in any order and from any thread."""
 
     def __init__(self, run: Run, program: Program) -> None:
+        self.program = program
         self._run = run
         self._generator = StepGenerator(run, program)
         self._generating = threading.Lock()
@@ -59,6 +60,10 @@ class Deployment:
     def hooks(self) -> ErrorHooks:
         """The program's error hooks."""
         return self._run.hooks
+
+    def last_run(self) -> list[ResourceState]:
+        """What the stack had before this run, without what is still to be deleted."""
+        return [state for state in self._run.snapshot.base if not state.delete]
 
     def register(self, request: resource_pb2.RegisterResourceRequest) -> ResourceState:
         """Brings one resource to what the program asks, and waits until it is there.

@@ -14,7 +14,8 @@ from lightly_infra.sandbox.engine.deployment import Deployment, Stopped
 from lightly_infra.sandbox.engine.interface import UnsupportedFeature
 from lightly_infra.sandbox.engine.program import ProgramRun, chain
 from lightly_infra.sandbox.engine.provider import ProviderError
-from lightly_infra.sandbox.engine.values import from_struct, to_struct
+from lightly_infra.sandbox.engine.urns import STACK_TYPE
+from lightly_infra.sandbox.engine.values import Properties, from_struct, to_struct
 from lightly_infra.updates.messages import describe
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class Monitor(mocks.MockMonitor):
     def Invoke(self, request: resource_pb2.ResourceInvokeRequest) -> resource_pb2.ResourceInvokeResponse:  # noqa: N802
         """Calls a provider's function; it is unknown what it returns as long as its provider is."""
         if request.tok.startswith("pulumi:pulumi:"):
-            raise self._refuse(f"function {request.tok}")
+            return self._own_function(request.tok, from_struct(request.args))
         try:
             provider = self._providers.for_function(request.tok, request.provider)
             if provider is None:
@@ -108,6 +109,21 @@ class Monitor(mocks.MockMonitor):
         except ProviderError as error:
             raise InvokeError(str(error)) from error
         fields: dict[str, Any] = {"return": to_struct(returned, secrets=True), "failures": failures}
+        return resource_pb2.ResourceInvokeResponse(**fields)
+
+    def _own_function(self, token: str, arguments: Properties) -> resource_pb2.ResourceInvokeResponse:
+        """What this very stack had after the last run; there is no other one."""
+        program, resources = self._deployment.program, self._deployment.last_run()
+        argument = {"readStackOutputs": "name", "readStackResourceOutputs": "stackName"}.get(token.rpartition(":")[2])
+        if argument is None:
+            raise self._refuse(f"function {token}")
+        name = arguments[argument]
+        if name not in {program.stack, f"organization/{program.project}/{program.stack}"}:
+            raise InvokeError(f"unknown stack {name!r}")
+        outputs: Properties = {it.urn: {"type": it.type, "outputs": it.outputs} for it in resources}
+        if argument == "name":
+            outputs = next((it.outputs for it in resources if it.type == STACK_TYPE), {})
+        fields: dict[str, Any] = {"return": to_struct({"name": name, "outputs": outputs}, secrets=True)}
         return resource_pb2.ResourceInvokeResponse(**fields)
 
     def GetDeploymentInfo(self, request: empty_pb2.Empty) -> resource_pb2.DeploymentInfo:  # noqa: N802, ARG002
