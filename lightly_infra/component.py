@@ -11,6 +11,8 @@ import pulumi
 from pulumi.resource import DependencyResource
 from pulumi.runtime import get_root_resource
 
+from lightly_infra.ownership import Owner
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -36,12 +38,27 @@ class Component(pulumi.ComponentResource):
         self._depends_on = opts.depends_on if opts is not None else None
         self._hooks = _remedies(f"lightly-infra:{kind}", self.failures)
 
+    @property
+    def owner(self) -> Owner:
+        """What everything that this component makes says of who made it."""
+        organization = pulumi.get_organization() or "organization"  # none in unit tests with the SDK's own mocks
+        return Owner(f"{organization}/{pulumi.get_project()}/{pulumi.get_stack()}", self.pulumi_resource_name)
+
     def child(self, **options: Any) -> pulumi.ResourceOptions:
         """The options of a child: this parent, what this component waits for, its remedies, and `options`."""
         return pulumi.ResourceOptions.merge(
             pulumi.ResourceOptions(parent=self, depends_on=self._depends_on, hooks=self._hooks),
             pulumi.ResourceOptions(**options),
         )
+
+
+def marked(
+    marks: Mapping[str, str], given: pulumi.Input[Mapping[str, pulumi.Input[str]]] | None
+) -> pulumi.Input[Mapping[str, pulumi.Input[str]]]:
+    """The owner's marks and the user's tags; of one key the user's wins."""
+    if given is None or isinstance(given, dict):
+        return {**marks, **(given or {})}
+    return pulumi.Output.from_input(given).apply(lambda it: {**marks, **it})
 
 
 def remedy_for(error: str, failures: Mapping[str, str]) -> str | None:

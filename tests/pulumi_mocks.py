@@ -25,9 +25,12 @@ from pulumi.runtime.proto import engine_pb2, provider_pb2, resource_pb2
 from pulumi.runtime.settings import configure, set_root_resource
 from pulumi.runtime.stack import run_in_stack
 
+from lightly_infra.ownership import Owner
+
 PROJECT: Final = "lightly-infra"
 STACK: Final = "test"
 STACK_TYPE: Final = "pulumi:pulumi:Stack"
+ORGANIZATION: Final = "organization"
 ACCOUNT: Final = "123456789012"
 MINTED_EXTERNAL_ID: Final = "minted0canary0external0id0000001"
 SECRET_ACCESS_KEY: Final = "canary-secret-access-key"
@@ -41,6 +44,11 @@ GOOGLE_KEY: Final = '{"type": "service_account", "private_key": "canary-google-k
 AZURE_SUBSCRIPTION: Final = "/subscriptions/12345678-1234-1234-1234-123456789012"
 Answer: TypeAlias = tuple[dict[str, Any], list[tuple[str, str]] | None]
 """What is found, and instead of it (property, reason) where the cloud refuses."""
+
+
+def made_by(component: str) -> Owner:
+    """What marks whatever a component of the recorded stack has made."""
+    return Owner(f"{ORGANIZATION}/{PROJECT}/{STACK}", component)
 
 
 def _azure_sas(args: Mapping[str, Any]) -> Answer:
@@ -206,7 +214,7 @@ def _run(
         project=PROJECT,
         stack=STACK,
         root_directory=None,
-        organization="organization",
+        organization=ORGANIZATION,
         dry_run=preview,
         callbacks=None,
         outputs=set(),

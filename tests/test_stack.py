@@ -20,6 +20,7 @@ from tests.pulumi_mocks import (
     Recording,
     Secret,
     in_the_open,
+    made_by,
     run,
     secret_values,
 )
@@ -186,7 +187,7 @@ def test_everything_we_make_is_tagged() -> None:
     recording = up(example(lightly__s3__tags={"team": "vision"}))
     for type_ in ("aws:s3/bucket:Bucket", "aws:iam/role:Role"):
         tags = recording.one(type_, "lightly-street-scenes-lightly").inputs["tags"]
-        assert tags == {"managed-by": "lightly-infra", "team": "vision"}
+        assert tags == made_by("lightly-street-scenes-lightly").tags | {"team": "vision"}
 
 
 def test_a_bucket_goes_with_a_dataset_that_goes() -> None:

@@ -130,7 +130,7 @@ class ResourceProvider(provider_pb2_grpc.ResourceProviderServicer):
         for key, value in request.variables.items():  # what engines sent before there was `args`
             config.setdefault(key.removeprefix(prefix), value)
         self.configure(config)
-        return provider_pb2.ConfigureResponse(acceptSecrets=False, supportsPreview=False)
+        return provider_pb2.ConfigureResponse(acceptSecrets=False, supportsPreview=True)
 
     @_answers
     def Cancel(self, _request: empty_pb2.Empty, _context: object) -> empty_pb2.Empty:
@@ -186,8 +186,10 @@ class ResourceProvider(provider_pb2_grpc.ResourceProviderServicer):
 
     @_answers
     def Create(self, request: provider_pb2.CreateRequest, _context: object) -> provider_pb2.CreateResponse:
-        """Creates a resource."""
+        """Creates a resource; in a preview no more is known than its inputs."""
         kind, _ = self._type_of(request)
+        if request.preview:
+            return provider_pb2.CreateResponse(properties=request.properties)
         resource_id, outputs = kind.create(_known(_properties(request.properties)))
         return provider_pb2.CreateResponse(id=resource_id, properties=_outputs(kind, resource_id, outputs))
 
@@ -210,8 +212,10 @@ class ResourceProvider(provider_pb2_grpc.ResourceProviderServicer):
 
     @_answers
     def Update(self, request: provider_pb2.UpdateRequest, _context: object) -> provider_pb2.UpdateResponse:
-        """Changes a resource in place."""
+        """Changes a resource in place; in a preview it tells which outputs stay, as the real providers do."""
         kind, _ = self._type_of(request)
+        if request.preview:
+            return provider_pb2.UpdateResponse(properties=_planned(kind, request))
         olds, news = _known(_properties(request.olds)), _known(_properties(request.news))
         return provider_pb2.UpdateResponse(properties=_outputs(kind, request.id, kind.update(request.id, olds, news)))
 
@@ -275,6 +279,16 @@ def _outputs(kind: ResourceType, resource_id: str, outputs: Properties) -> Struc
         if value is not None
     }
     return to_struct(marked | {"id": resource_id}, secrets=True)
+
+
+def _planned(kind: ResourceType, request: provider_pb2.UpdateRequest) -> Struct:
+    olds, news = _properties(request.olds), _properties(request.news)
+    computed = {name for name, spec in kind.inputs.items() if spec.computed}
+    stays = {name for name in olds if name not in kind.inputs or name in computed}
+    if kind.stable_outputs is not None:
+        stays &= kind.stable_outputs
+    kept = {name: Secret(olds[name]) if name in kind.secret_outputs else olds[name] for name in stays}
+    return to_struct(kept | news, unknowns=True, secrets=True)
 
 
 def _properties(struct: Struct) -> Properties:

@@ -172,6 +172,9 @@ class ResourceType(ABC):
     inputs: ClassVar[Mapping[str, Input]]
     naming: ClassVar[Naming | None] = None
     secret_outputs: ClassVar[frozenset[str]] = frozenset()
+    stable_outputs: ClassVar[frozenset[str] | None] = None
+    """What a preview knows of an update in place beside its inputs. Default: all other outputs, which is what Terraform
+    plans for computed attributes that have no reason to change."""
 
     def complete(self, inputs: Properties) -> Properties:
         """The inputs with what they are when the program does not say; some may be unknown."""

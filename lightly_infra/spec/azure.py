@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, model_validator
 
-from lightly_infra import epochs
+from lightly_infra import epochs, ownership
 from lightly_infra.clouds.azure import policy, sas
 from lightly_infra.located import located
 from lightly_infra.spec.fields import Claim, DatasourceSpec, RotateEveryDays, is_stand_in, shown
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lightly_infra.permissions import Purpose
 
 # What Azure allows in tags ("Use tags to organize your Azure resources"; storage accounts: 15 tags).
-_MAX_TAGS: Final = 14  # and one of ours
+_MAX_TAGS: Final = 15 - ownership.TAGS
 _MAX_TAG_KEY: Final = 128
 _MAX_TAG_VALUE: Final = 256
 _NOT_IN_TAG_KEYS: Final = "<>%&\\?/"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 
-from lightly_infra import paths
+from lightly_infra import ownership, paths
 from lightly_infra.clouds.aws import policy
 from lightly_infra.lightly import models
 from lightly_infra.spec.fields import BucketSpec, Claim, RotateEveryDays, Share, Spec, shown
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lightly_infra.permissions import Purpose
 
 # What AWS allows in a tag ("Tag naming limits and requirements" of its tagging guide).
+_MAX_TAGS: Final = 50 - ownership.TAGS
 _MAX_TAG_KEY: Final = 128
 _MAX_TAG_VALUE: Final = 256
 
@@ -66,6 +67,8 @@ def _access_key_id(value: str) -> str:
 
 
 def _tags(tags: dict[str, str]) -> dict[str, str]:
+    if len(tags) > _MAX_TAGS:
+        raise ValueError(f"{len(tags)} tags; AWS has room for {_MAX_TAGS} beside ours: remove some")
     for key, value in tags.items():
         if key.lower().startswith("aws:"):
             raise ValueError(f"{shown(key)}: AWS keeps keys that start with 'aws:'; use another key")

@@ -119,7 +119,7 @@ class Builder(CloudBuilder[AzureSpec]):
                 "hierarchical_namespace": maker.hierarchical_namespace,
                 "soft_delete_days": maker.soft_delete_days,
                 "expiries": self._expiries(maker),
-                "tags": _tags(maker),
+                "tags": maker.tags,
             }
             if maker.account:
                 args["account"] = maker.account
@@ -135,7 +135,7 @@ class Builder(CloudBuilder[AzureSpec]):
         name = f"{maker.resource_group}-group" if maker.resource_group else name
         if name not in self._groups:
             # The spec has seen to it that it has a location.
-            args: azure.ResourceGroupArgs = {"location": str(maker.location), "tags": _tags(maker)}
+            args: azure.ResourceGroupArgs = {"location": str(maker.location), "tags": maker.tags}
             if maker.resource_group:
                 args["resource_group"] = maker.resource_group
             self._groups[name] = azure.ResourceGroup(name, args, opts)
@@ -150,7 +150,3 @@ class Builder(CloudBuilder[AzureSpec]):
             directory_sas=wanted.directory_sas,
             on=self.today,
         )
-
-
-def _tags(wanted: AzureSpec) -> dict[str, str]:
-    return {"managed-by": "lightly-infra", **wanted.tags}

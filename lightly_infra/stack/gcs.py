@@ -58,7 +58,7 @@ class Builder(BucketBuilder[GcsSpec, gcp.Bucket]):
             "versioning": wanted.versioning,
             "expiries": self.expiries(wanted),
             "retain": retain,
-            "labels": {"managed-by": "lightly-infra", **wanted.labels},
+            "labels": wanted.labels,
         }
         if wanted.bucket:
             args["bucket"] = wanted.bucket

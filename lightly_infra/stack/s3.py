@@ -65,7 +65,7 @@ class Builder(BucketBuilder[S3Spec, aws.Bucket]):
             "versioning": wanted.versioning,
             "retain": retain,
             "expiries": self.expiries(wanted),
-            "tags": _tags(wanted),
+            "tags": wanted.tags,
         }
         if wanted.bucket:
             args["bucket"] = wanted.bucket
@@ -96,7 +96,7 @@ class Builder(BucketBuilder[S3Spec, aws.Bucket]):
                 },
                 opts,
             )
-        args: aws.AccessKeysArgs = {"tags": _tags(wanted)}
+        args: aws.AccessKeysArgs = {"tags": wanted.tags}
         if access.user:
             args["user"] = access.user
         if access.rotate_every_days:
@@ -111,7 +111,7 @@ class Builder(BucketBuilder[S3Spec, aws.Bucket]):
         args: aws.DelegatedAccessArgs = {
             "lightly_account_id": self.settings.lightly_account_id,
             "rotation": self.settings.external_id_rotation,
-            "tags": _tags(wanted),
+            "tags": wanted.tags,
         }
         if access.permissions_boundary:
             args["permissions_boundary"] = access.permissions_boundary
@@ -122,7 +122,3 @@ class Builder(BucketBuilder[S3Spec, aws.Bucket]):
         if access.previous_external_id:
             args["previous_external_id"] = access.previous_external_id.get_secret_value()
         return aws.DelegatedAccess(name, args, opts)
-
-
-def _tags(wanted: S3Spec) -> dict[str, str]:
-    return {"managed-by": "lightly-infra", **wanted.tags}

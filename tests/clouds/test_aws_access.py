@@ -17,6 +17,7 @@ from tests.pulumi_mocks import (
     Recording,
     Secret,
     in_the_open,
+    made_by,
     run,
 )
 
@@ -73,7 +74,7 @@ def test_a_session_may_last_12_hours() -> None:
 def test_the_role_is_bounded_and_tagged_if_told_to() -> None:
     role = delegated({"permissions_boundary": BOUNDARY, "tags": {"team": "vision"}}).one("iam/role")
     assert role.inputs["permissionsBoundary"] == BOUNDARY
-    assert role.inputs["tags"] == {"team": "vision"}
+    assert role.inputs["tags"] == made_by("lightly").tags | {"team": "vision"}
     assert "permissionsBoundary" not in delegated().one("iam/role").inputs
 
 
@@ -157,14 +158,15 @@ def test_a_user_and_one_key_are_made_under_the_component() -> None:
         ("aws:iam/user:User", "lightly", component.urn),
         ("aws:iam/accessKey:AccessKey", "lightly", component.urn),
     ]
-    assert recording.one("iam/user").inputs == {}
+    assert recording.one("iam/user").inputs == {"tags": made_by("lightly").tags}
     assert recording.one("iam/accessKey").inputs == {"user": "lightly-0a1b2c3"}
 
 
 def test_the_user_is_bounded_and_tagged_if_told_to() -> None:
     args: aws.AccessKeysArgs = {"permissions_boundary": BOUNDARY, "tags": {"team": "vision"}}
-    assert keys(args).one("iam/user").inputs == {"permissionsBoundary": BOUNDARY, "tags": {"team": "vision"}}
-    assert keys().one("iam/user").inputs == {}
+    tags = made_by("lightly").tags | {"team": "vision"}
+    assert keys(args).one("iam/user").inputs == {"permissionsBoundary": BOUNDARY, "tags": tags}
+    assert "permissionsBoundary" not in keys().one("iam/user").inputs
 
 
 @pytest.mark.parametrize(("access", "type_"), [(aws.DelegatedAccess, "iam/role"), (aws.AccessKeys, "iam/user")])
@@ -174,7 +176,7 @@ def test_bounds_and_tags_may_be_known_only_later(access: type[Any], type_: str) 
         access("lightly", {"permissions_boundary": later(BOUNDARY), "tags": {"team": later("vision")}})
 
     inputs = run(program).one(type_).inputs
-    assert (inputs["permissionsBoundary"], inputs["tags"]) == (BOUNDARY, {"team": "vision"})
+    assert (inputs["permissionsBoundary"], inputs["tags"]) == (BOUNDARY, made_by("lightly").tags | {"team": "vision"})
 
 
 def test_the_user_alone_may_do_nothing() -> None:

@@ -19,6 +19,7 @@ from tests.pulumi_mocks import (
     Recording,
     Secret,
     in_the_open,
+    made_by,
     run,
 )
 
@@ -144,7 +145,8 @@ def test_without_a_day_it_is_today(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_users_of_an_epoch_go_with_keys_that_a_crash_left_behind_and_are_bounded_and_tagged_alike() -> None:
     for it in keys(permissions_boundary=BOUNDARY, tags={"team": "vision"}).of("iam/user:"):
-        assert it.inputs == {"forceDestroy": True, "permissionsBoundary": BOUNDARY, "tags": {"team": "vision"}}
+        tags = made_by("lightly").tags | {"team": "vision"}
+        assert it.inputs == {"forceDestroy": True, "permissionsBoundary": BOUNDARY, "tags": tags}
 
 
 def test_every_live_user_may_use_the_kms_key() -> None:
@@ -172,7 +174,7 @@ def test_without_rotation_all_is_called_as_it_always_was() -> None:
         *(("User", "lightly"), ("AccessKey", "lightly")),
         *(("UserPolicy", "raw"), ("Grant", "raw")),
     }
-    assert recording.one("iam/user:").inputs == {}
+    assert recording.one("iam/user:").inputs == {"tags": made_by("lightly").tags}
     assert recording.stack_outputs["credential"] == {"kind": "access key", "created": "2026-11-24T10:11:12Z"}
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from lightly_infra.clouds import aws
 from lightly_infra.retention import Expiry
-from tests.pulumi_mocks import Recorded, Recording, run
+from tests.pulumi_mocks import Recorded, Recording, made_by, run
 
 KEY = "arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 NAME = "data-0a1b2c3"
@@ -182,7 +182,11 @@ def test_name_tags_and_region_are_passed_on() -> None:
         }
     )
     bucket = part(recording, "Bucket")
-    assert bucket.inputs == {"bucket": "acme-data", "region": "us-east-1", "tags": {"team": "vision"}}
+    assert bucket.inputs == {
+        "bucket": "acme-data",
+        "region": "us-east-1",
+        "tags": made_by("data").tags | {"team": "vision"},
+    }
     assert {it.inputs["region"] for it in recording.custom} == {"us-east-1"}
     assert {it.inputs["bucket"] for it in recording.custom} == {"acme-data"}
 
@@ -201,7 +205,11 @@ def test_whatever_is_passed_on_may_be_known_only_later() -> None:
 
     recording = run(program)
     bucket = part(recording, "Bucket")
-    assert bucket.inputs == {"bucket": "acme-data", "region": "us-east-1", "tags": {"team": "vision"}}
+    assert bucket.inputs == {
+        "bucket": "acme-data",
+        "region": "us-east-1",
+        "tags": made_by("data").tags | {"team": "vision"},
+    }
     (rule,) = part(recording, "BucketServerSideEncryptionConfiguration").inputs["rules"]
     assert rule["applyServerSideEncryptionByDefault"]["kmsMasterKeyId"] == KEY
     assert part(recording, "BucketLogging").inputs["targetBucket"] == "acme-logs"

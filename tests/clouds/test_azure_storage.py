@@ -8,7 +8,7 @@ import pulumi
 import pytest
 
 from lightly_infra.clouds import azure
-from tests.pulumi_mocks import RANDOM_SUFFIX, Recorded, Recording, run
+from tests.pulumi_mocks import RANDOM_SUFFIX, Recorded, Recording, made_by, run
 
 GROUP, ACCOUNT = "azure-native:resources:ResourceGroup", "azure-native:storage:StorageAccount"
 SOFT_DELETE, CONTAINER = "azure-native:storage:BlobServiceProperties", "azure-native:storage:BlobContainer"
@@ -58,6 +58,7 @@ def test_an_account_takes_https_with_tls_1_2_only_and_shows_nothing_to_the_publi
         "allowCrossTenantReplication": False,
         "allowSharedKeyAccess": True,
         "isHnsEnabled": False,
+        "tags": made_by("data").tags,
     }
 
 
@@ -67,6 +68,7 @@ def test_a_container_is_private() -> None:
         "resourceGroupName": f"group{RANDOM_SUFFIX}",
         "containerName": "raw-images",
         "publicAccess": "None",
+        "metadata": made_by("raw-images").metadata,
     }
 
 
@@ -102,10 +104,11 @@ def test_names_location_tags_and_kind_are_passed_on() -> None:
         {"container": "raw"},
     )
     group, account = recording.one(GROUP).inputs, recording.one(ACCOUNT).inputs
-    assert group == {"resourceGroupName": "acme-rg", "location": "northeurope", "tags": {"team": "vision"}}
+    tags = made_by("group").tags | {"team": "vision"}
+    assert group == {"resourceGroupName": "acme-rg", "location": "northeurope", "tags": tags}
     assert (account["accountName"], account["resourceGroupName"]) == ("acmedata", "acme-rg")
     assert (account["sku"], account["isHnsEnabled"]) == ({"name": "Standard_ZRS"}, True)
-    assert (account["location"], account["tags"]) == ("northeurope", {"team": "vision"})
+    assert (account["location"], account["tags"]) == ("northeurope", made_by("data").tags | {"team": "vision"})
     assert recording.one(CONTAINER).inputs["containerName"] == "raw"
 
 
@@ -141,6 +144,7 @@ def test_a_container_in_an_account_of_yours_changes_nothing_else_on_it() -> None
         "resourceGroupName": "acme-rg",
         "containerName": "raw",
         "publicAccess": "None",
+        "metadata": made_by("raw").metadata,
     }
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from lightly_infra import epochs
 from lightly_infra.clouds import gcp
-from tests.pulumi_mocks import GOOGLE_KEY, PROJECT_ID, Recording, Secret, in_the_open, run
+from tests.pulumi_mocks import GOOGLE_KEY, PROJECT_ID, Recording, Secret, in_the_open, made_by, run
 
 EMAIL = f"lightly-0a1b2c3d@{PROJECT_ID}.iam.gserviceaccount.com"
 OWN = "ours@acme-other.iam.gserviceaccount.com"
@@ -60,7 +60,7 @@ def test_the_account_is_called_like_the_component_with_a_suffix_drawn_once() -> 
     assert recording.one("serviceaccount/account").inputs == {
         "accountId": "lightly-0a1b2c3d",
         "displayName": "lightly",
-        "description": "Lightly gets in with a key of it. Made by lightly-infra.",
+        "description": made_by("lightly").describe("Lightly gets in with a key of it."),
     }
 
 

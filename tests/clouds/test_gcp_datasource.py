@@ -14,7 +14,7 @@ from lightly_infra.lightly.models import GCSConfig
 from lightly_infra.lightly.operations import VERIFY_DEADLINE
 from lightly_infra.permissions import Purpose
 from tests.clouds.test_gcp_access import BROUGHT, OWN
-from tests.pulumi_mocks import GOOGLE_KEY, PROJECT_ID, Recording, Secret, in_the_open, run
+from tests.pulumi_mocks import GOOGLE_KEY, PROJECT_ID, Recording, Secret, in_the_open, made_by, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,7 +94,7 @@ def test_the_role_is_of_this_datasource_and_purpose_alone(purpose: Purpose) -> N
         "roleId": "raw_0a1b2c3d",
         "project": PROJECT_ID,
         "title": f"Lightly {purpose}: raw",
-        "description": "What Lightly may do in one directory of one bucket. Made by lightly-infra.",
+        "description": made_by("raw").describe("What Lightly may do in one directory of one bucket."),
         "permissions": policy.permissions(purpose),
     }
 

@@ -9,7 +9,7 @@ import pulumi
 import pytest
 
 from lightly_infra.clouds import gcp
-from tests.pulumi_mocks import GCS_AGENT, Recording, run
+from tests.pulumi_mocks import GCS_AGENT, Recording, made_by, run
 
 KEY = "projects/acme-vision-prod/locations/europe-west3/keyRings/ring/cryptoKeys/key"
 NAME = "data-0a1b2c3"
@@ -30,6 +30,7 @@ def test_a_bucket_is_one_resource_which_is_private_and_ruled_by_iam_alone() -> N
         "publicAccessPrevention": "enforced",
         "versioning": {"enabled": False},
         "lifecycleRules": [{"action": {"type": "AbortIncompleteMultipartUpload"}, "condition": {"age": 7}}],
+        "labels": made_by("data").labels,
     }
 
 
@@ -85,7 +86,7 @@ def test_name_project_and_labels_are_passed_on() -> None:
     assert (inputs["name"], inputs["project"], inputs["labels"]) == (
         "acme-data",
         "acme-vision-prod",
-        {"team": "vision"},
+        made_by("data").labels | {"team": "vision"},
     )
 
 
@@ -106,7 +107,7 @@ def test_whatever_is_passed_on_may_be_known_only_later() -> None:
     assert (inputs["name"], inputs["project"], inputs["labels"]) == (
         "acme-data",
         "acme-vision-prod",
-        {"team": "vision"},
+        made_by("data").labels | {"team": "vision"},
     )
 
 

@@ -72,6 +72,24 @@ def test_a_bucket_is_made_in_its_region_private_and_with_its_lifecycle(
     assert obs.lifecycle(bucket) == RULES
 
 
+def test_a_bucket_is_tagged(emulated: ObsServer, obs: Obs) -> None:
+    name = f"acme-{secrets.token_hex(6)}"
+    obs.make_bucket(name, RULES, {"managed-by": "lightly-infra"})
+    tags = emulated.buckets().get_bucket_tagging(Bucket=name)["TagSet"]
+    assert tags == [{"Key": "managed-by", "Value": "lightly-infra"}]
+
+
+@pytest.mark.parametrize("code", ["NotImplemented", "MethodNotAllowed", "AccessDenied"])
+def test_a_cloud_without_tags_makes_buckets_as_well(obs: Obs, monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    def refuse(**_: object) -> None:
+        raise ClientError({"Error": {"Code": code, "Message": "no tags"}}, "PutBucketTagging")
+
+    monkeypatch.setattr(obs._client, "put_bucket_tagging", refuse)
+    name = f"acme-{secrets.token_hex(6)}"
+    obs.make_bucket(name, RULES, {"managed-by": "lightly-infra"})
+    assert obs.lifecycle(name) == RULES
+
+
 def test_what_a_crash_left_behind_is_taken_over(obs: Obs, bucket: str) -> None:
     obs.make_bucket(bucket, RULES)
     assert obs.lifecycle(bucket) == RULES

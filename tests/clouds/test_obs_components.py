@@ -12,7 +12,7 @@ from lightly_infra.clouds import obs
 from lightly_infra.clouds.obs import policy
 from lightly_infra.permissions import Purpose
 from lightly_infra.retention import Expiry
-from tests.pulumi_mocks import Recorded, Recording, Secret, in_the_open, run
+from tests.pulumi_mocks import Recorded, Recording, Secret, in_the_open, made_by, run
 
 ENDPOINT = "https://obs.eu-de.otc.t-systems.com"
 USER = "arn:aws:iam::0123456789abcdef0123456789abcdef:user/fedcba9876543210fedcba9876543210"
@@ -47,6 +47,7 @@ def test_a_bucket_is_one_resource_under_its_component() -> None:
         **SERVER,
         "stem": "data",
         "lifecycle": policy.to_json(policy.lifecycle()),
+        "tags": made_by("data").tags,
     }
     assert recording.outputs_of(component) == {"bucket": "data-0a1b2c3"}
 

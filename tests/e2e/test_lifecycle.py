@@ -10,7 +10,7 @@ import pulumi
 import pulumi_aws
 import pytest
 
-from lightly_infra import Dataset, Purpose
+from lightly_infra import Dataset, Purpose, ownership
 from lightly_infra.clouds import aws
 from lightly_infra.clouds.aws import policy
 from lightly_infra.provider import Dataset as Registration
@@ -361,7 +361,8 @@ def test_everything_optional_at_once(sandbox: Sandbox, program: Make, street_sce
     assert s3.get_bucket_versioning(Bucket="acme-lightly")["Status"] == "Enabled"
     assert s3.get_bucket_logging(Bucket="acme-lightly")["LoggingEnabled"]["TargetBucket"] == "acme-logs"
     tags = {it["Key"]: it["Value"] for it in s3.get_bucket_tagging(Bucket="acme-lightly")["TagSet"]}
-    assert tags == {"managed-by": "lightly-infra", "team": "vision"}
+    assert tags["team"] == "vision"
+    assert ownership.name_in(tags, "organization/lightly-infra/test") == "acme-lightly-bucket"
     name = next(it for it in roles(sandbox) if "lightly-street-scenes-lightly" in it)
     role = iam.get_role(RoleName=name)["Role"]
     assert role["PermissionsBoundary"]["PermissionsBoundaryArn"] == boundary

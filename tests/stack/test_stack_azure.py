@@ -14,7 +14,7 @@ import pytest
 from lightly_infra import epochs, stack
 from lightly_infra.stack.settings import DATASETS_KEY, ROTATION_KEY
 from tests import pulumi_mocks
-from tests.pulumi_mocks import RANDOM_SUFFIX, Recording, Secret, in_the_open, run
+from tests.pulumi_mocks import RANDOM_SUFFIX, Recording, Secret, in_the_open, made_by, run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,10 +53,11 @@ def test_containers_of_yours_are_only_looked_into() -> None:
 
 def test_all_is_made_and_named_after_the_dataset() -> None:
     recording = up(YOURS, ALL)
-    assert recording.one(GROUP).inputs == {"location": "westeurope", "tags": {"managed-by": "lightly-infra"}}
+    tags = made_by("lightly-street-scenes-lightly").tags
+    assert recording.one(GROUP).inputs == {"location": "westeurope", "tags": tags}
     account = recording.one(ACCOUNT)
     assert account.inputs["location"] == "westeurope"
-    assert account.inputs["tags"] == {"managed-by": "lightly-infra"}
+    assert account.inputs["tags"] == tags
     assert account.name.startswith("lightlystr")
     assert recording.one(CONTAINER).inputs["containerName"] == "lightly-street-scenes-lightly"
     assert signed(recording)[f"/blob/{account.name}{RANDOM_SUFFIX}/lightly-street-scenes-lightly"] == "rcwdl"
@@ -81,7 +82,7 @@ def test_settings_are_passed_on() -> None:
     inputs = recording.one(ACCOUNT).inputs
     assert (inputs["location"], inputs["sku"]["name"]) == ("northeurope", "Standard_ZRS")
     assert inputs["isHnsEnabled"]
-    assert inputs["tags"] == {"managed-by": "lightly-infra", "team": "vision"}
+    assert inputs["tags"] == made_by("lightly-street-scenes-lightly").tags | {"team": "vision"}
     assert recording.one(GROUP).inputs["location"] == "northeurope"
     assert recording.one("BlobServiceProperties").inputs["deleteRetentionPolicy"]["days"] == 30
 

@@ -12,7 +12,7 @@ from lightly_infra import epochs, stack
 from lightly_infra.clouds.gcp import policy
 from lightly_infra.permissions import Purpose
 from tests.clouds.test_gcp_access import BROUGHT, OWN
-from tests.pulumi_mocks import GOOGLE_KEY, PROJECT_ID, Recording, Secret, in_the_open, run
+from tests.pulumi_mocks import GOOGLE_KEY, PROJECT_ID, Recording, Secret, in_the_open, made_by, run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,7 +77,7 @@ def test_the_options_of_the_yaml_reach_the_bucket() -> None:
     assert inputs["name"] == "acme-lightly"
     assert inputs["encryption"] == {"defaultKmsKeyName": KEY}
     assert inputs["versioning"] == {"enabled": True}
-    assert inputs["labels"] == {"managed-by": "lightly-infra", "team": "vision"}
+    assert inputs["labels"] == made_by("acme-lightly-bucket").labels | {"team": "vision"}
 
 
 @pytest.mark.parametrize(("on_destroy", "kept"), [("keep", True), ("delete", False)])

@@ -16,7 +16,7 @@ import pulumi_random as random
 from lightly_infra import epochs, expiry
 from lightly_infra.clouds.aws import policy
 from lightly_infra.clouds.interface import Credential
-from lightly_infra.component import Component
+from lightly_infra.component import Component, marked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -83,7 +83,7 @@ class DelegatedAccessArgs(TypedDict, total=False):
     """The ARN of a policy that bounds what the role may ever do. Default: none."""
 
     tags: pulumi.Input[Mapping[str, pulumi.Input[str]]]
-    """Tags of the role."""
+    """More tags of the role than those that say who made it (`lightly_infra.ownership`)."""
 
 
 class DelegatedAccess(Access):
@@ -121,7 +121,7 @@ class DelegatedAccess(Access):
                 ),
                 max_session_duration=policy.MAX_SESSION_SECONDS,
                 permissions_boundary=args.get("permissions_boundary"),
-                tags=args.get("tags"),
+                tags=marked(self.owner.tags, args.get("tags")),
                 opts=self.child(),
             )
             arn = self._role.arn
@@ -205,7 +205,7 @@ class AccessKeysArgs(TypedDict, total=False):
     """The ARN of a policy that bounds what the user may ever do. Default: none."""
 
     tags: pulumi.Input[Mapping[str, pulumi.Input[str]]]
-    """Tags of the user."""
+    """More tags of the user than those that say who made it (`lightly_infra.ownership`)."""
 
 
 class AccessKeys(Access):
@@ -258,7 +258,7 @@ class AccessKeys(Access):
             # Keys that a crash has left behind go with it.
             force_destroy=True if suffix else None,
             permissions_boundary=args.get("permissions_boundary"),
-            tags=args.get("tags"),
+            tags=marked(self.owner.tags, args.get("tags")),
             opts=self.child(),
         )
         return _User(made.name, made.arn)

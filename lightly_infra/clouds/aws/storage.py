@@ -9,7 +9,7 @@ import pulumi_aws as aws
 
 from lightly_infra import retention
 from lightly_infra.clouds.aws import policy
-from lightly_infra.component import Component
+from lightly_infra.component import Component, marked
 from lightly_infra.located import located
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class BucketArgs(TypedDict, total=False):
     is deleted if it is empty, and the deletion fails if it is not: it is never emptied."""
 
     tags: pulumi.Input[Mapping[str, pulumi.Input[str]]]
-    """Tags of the bucket."""
+    """More tags of the bucket than those that say who made it (`lightly_infra.ownership`)."""
 
 
 class Bucket(Component):
@@ -86,7 +86,7 @@ class Bucket(Component):
             name,
             bucket=args.get("bucket"),
             region=self.region,
-            tags=args.get("tags"),
+            tags=marked(self.owner.tags, args.get("tags")),
             opts=self.child(retain_on_delete=self.retain),
         )
         self.resource, self.bucket, self.arn = bucket, bucket.bucket, bucket.arn

@@ -16,7 +16,7 @@ from pulumi_azure_native import resources, storage
 from lightly_infra import retention  # noqa: TC001 - Pulumi reads the annotations of components
 from lightly_infra.clouds.azure import policy
 from lightly_infra.clouds.azure.failures import FAILURES
-from lightly_infra.component import Component
+from lightly_infra.component import Component, marked
 from lightly_infra.located import located
 
 if TYPE_CHECKING:
@@ -39,7 +39,8 @@ class ResourceGroupArgs(TypedDict, total=False):
     """Such as `westeurope`. Default: the provider's (`azure-native:location`)."""
 
     tags: pulumi.Input[Mapping[str, pulumi.Input[str]]]
-    """Tags of the group; what lies in it does not get them."""
+    """More tags of the group than those that say who made it (`lightly_infra.ownership`); what lies in it does not
+    get them."""
 
 
 class ResourceGroup(Component):
@@ -64,7 +65,7 @@ class ResourceGroup(Component):
             if "resource_group" in args
             else None,
             location=args.get("location"),
-            tags=args.get("tags"),
+            tags=marked(self.owner.tags, args.get("tags")),
             opts=self.child(retain_on_delete=True),
         )
         self.resource_group, self.location = group.name, group.location
@@ -98,7 +99,7 @@ class AccountArgs(TypedDict):
     Lightly writes."""
 
     tags: NotRequired[pulumi.Input[Mapping[str, pulumi.Input[str]]]]
-    """Tags of the account."""
+    """More tags of the account than those that say who made it (`lightly_infra.ownership`)."""
 
 
 class Account(Component):
@@ -150,7 +151,7 @@ class Account(Component):
             allow_cross_tenant_replication=False,
             allow_shared_key_access=True,
             is_hns_enabled=self.hierarchical_namespace,
-            tags=args.get("tags"),
+            tags=marked(self.owner.tags, args.get("tags")),
             opts=self.child(retain_on_delete=True),
         )
         self.resource, self.account = account, account.name
@@ -233,8 +234,14 @@ class Container(Component):
             resource_group_name=self.resource_group,
             container_name=checked(given, policy.check_container),
             public_access=storage.PublicAccess.NONE,
-            # Whoever gets in finds what guards the account in place.
-            opts=self.child(retain_on_delete=True, depends_on=[account] if isinstance(account, Account) else []),
+            metadata=self.owner.metadata,
+            opts=self.child(
+                retain_on_delete=True,
+                # Whoever gets in finds what guards the account in place.
+                depends_on=[account] if isinstance(account, Account) else [],
+                # Written as it is made; later it would replace what somebody else has added.
+                ignore_changes=["metadata"],
+            ),
         )
         self.container = self.resource.name
         self.register_outputs({"container": self.container, "account": self.account})

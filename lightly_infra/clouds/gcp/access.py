@@ -117,7 +117,7 @@ class ServiceAccount(Access):
             name,
             account_id=suffix.result.apply(lambda it: policy.account_id(name, it)),
             display_name=name,
-            description="Lightly gets in with a key of it. Made by lightly-infra.",
+            description=self.owner.describe("Lightly gets in with a key of it."),
             project=project,
             opts=self.child(),
         )

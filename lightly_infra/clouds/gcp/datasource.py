@@ -135,7 +135,7 @@ class GCSDatasource(CloudDatasource):
             name,
             role_id=suffix.result.apply(lambda it: policy.role_id(name, it)),
             title=f"Lightly {self.purpose}: {name}".encode()[:_MAX_ROLE_TITLE].decode(errors="ignore"),
-            description="What Lightly may do in one directory of one bucket. Made by lightly-infra.",
+            description=self.owner.describe("What Lightly may do in one directory of one bucket."),
             permissions=policy.permissions(self.purpose),
             project=project,
             opts=self.child(),

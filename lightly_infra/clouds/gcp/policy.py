@@ -12,7 +12,7 @@ import re
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NotRequired, TypedDict
 
-from lightly_infra import paths
+from lightly_infra import ownership, paths
 from lightly_infra.permissions import GRANTED, Operation, Purpose
 from lightly_infra.retention import Rule
 
@@ -50,7 +50,7 @@ CONDITION_DESCRIPTION: Final = "Lightly reaches one directory of the bucket. Mad
 
 _MAX_ACCOUNT_ID: Final = 30
 _MAX_ROLE_ID: Final = 64
-_MAX_LABELS: Final = 62  # 64 on a bucket, of which Pulumi's provider and this package take one each
+_MAX_LABELS: Final = 63 - ownership.TAGS  # 64 on a bucket, of which Pulumi's provider takes one
 
 _MAX_PART: Final = 63
 _MAX_DOTTED_BUCKET: Final = 222

@@ -10,7 +10,7 @@ import pulumi_gcp as gcp
 from lightly_infra import retention
 from lightly_infra.clouds.gcp import policy
 from lightly_infra.clouds.gcp.failures import FAILURES
-from lightly_infra.component import Component
+from lightly_infra.component import Component, marked
 from lightly_infra.located import located
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class BucketArgs(TypedDict):
     the deletion fails if it is not: it is never emptied."""
 
     labels: NotRequired[pulumi.Input[Mapping[str, pulumi.Input[str]]]]
-    """Labels of the bucket."""
+    """More labels of the bucket than those that say who made it (`lightly_infra.ownership`)."""
 
 
 class Bucket(Component):
@@ -93,7 +93,7 @@ class Bucket(Component):
             versioning={"enabled": args.get("versioning", False)},
             encryption={"default_kms_key_name": kms_key} if kms_key is not None else None,
             lifecycle_rules=rules,
-            labels=args.get("labels"),
+            labels=marked(self.owner.labels, args.get("labels")),
             opts=self.child(
                 retain_on_delete=self.retain,
                 # GCS looks whether it may use the key when the bucket is made.

@@ -20,7 +20,7 @@ from lightly_infra.clouds.obs.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from lightly_infra.clouds.obs.connection import Server, Settings
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 _POLICIES: Final = Lock()
 
 _GONE: Final = frozenset({"NoSuchBucket"})
+# Not every vendor has tags, nor every user the permission; a bucket without them works as well.
+_UNTAGGED: Final = frozenset({"AccessDenied", "MethodNotAllowed", "NotImplemented"})
 
 
 class Obs:
@@ -57,9 +59,10 @@ class Obs:
 
     # -- buckets
 
-    def make_bucket(self, bucket: str, rules: Sequence[dict[str, Any]]) -> None:
-        """Makes the bucket with these lifecycle rules; takes one that is there already if we may have left it behind.
+    def make_bucket(self, bucket: str, rules: Sequence[dict[str, Any]], tags: Mapping[str, str] | None = None) -> None:
+        """Makes the bucket with these lifecycle rules, and with the tags where the cloud takes them.
 
+        One that is there already is taken if we may have left it behind.
         So a deployment that ended between making a bucket and noting it down goes on where it was. A bucket that this
         call has made is deleted again when its lifecycle is refused.
 
@@ -79,6 +82,8 @@ class Obs:
                 with suppress(ObsError):  # the first error is the one to tell
                     self.delete_bucket(bucket)
             raise
+        if tags:
+            self._tag(bucket, tags)
 
     def put_lifecycle(self, bucket: str, rules: Sequence[dict[str, Any]]) -> None:
         """Sets the lifecycle of a bucket that was made here: the whole document."""
@@ -214,6 +219,15 @@ class Obs:
             raise BucketTaken(f"{already}, with a lifecycle of its own: {remedy}")
         if self._policy(bucket)["Statement"]:
             raise BucketTaken(f"{already}, with a policy of its own: {remedy}")
+
+    def _tag(self, bucket: str, tags: Mapping[str, str]) -> None:
+        tagging: Any = {"TagSet": [{"Key": key, "Value": value} for key, value in tags.items()]}
+        try:
+            with self._told("tag the bucket", bucket):
+                self._client.put_bucket_tagging(Bucket=bucket, Tagging=tagging)
+        except CallFailed as failed:
+            if failed.code not in _UNTAGGED:
+                raise
 
     def _create(self, bucket: str) -> bool:
         """Makes the bucket; False where the answer is that it is ours already.

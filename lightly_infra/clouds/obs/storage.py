@@ -66,6 +66,9 @@ class Bucket(Component):
         with located(f"{name}: expiries"):
             self.expiries = retention.check_expiries(args.get("expiries", ()))
             wanted["lifecycle"] = policy.to_json(policy.lifecycle(self.expiries))
-        self.resource = BucketResource(name, wanted, self.child(retain_on_delete=self.retain))
+        wanted["tags"] = self.owner.tags
+        # Set as it is made; later they would replace what somebody else has added.
+        options = self.child(retain_on_delete=self.retain, ignore_changes=["tags"])
+        self.resource = BucketResource(name, wanted, options)
         self.bucket = self.resource.bucket
         self.register_outputs({"bucket": self.bucket})

@@ -97,6 +97,8 @@ class Session:
 class AzureType(ResourceType):
     """A resource type that acts through a session. One with a `location` gets the provider's, if it has one."""
 
+    stable_outputs = frozenset({"location", "name"})  # `stableOutputs` in Update of azure-native's provider.go
+
     def __init__(self, session: Session) -> None:
         self.session = session
 

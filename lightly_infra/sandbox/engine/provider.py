@@ -94,8 +94,9 @@ class Provider:
                 sends_old_inputs_to_delete=True,
             ),
         )
-        if answer.acceptSecrets or answer.supportsPreview or answer.acceptOutputs:
-            raise UnsupportedFeature(f"provider {package}: it accepts secrets, output values or previews")
+        if answer.acceptSecrets or answer.acceptOutputs:
+            raise UnsupportedFeature(f"provider {package}: it accepts secrets or output values")
+        self.previews = answer.supportsPreview
 
     def check(self, urn: str, olds: Properties, news: Properties) -> tuple[Properties, list[str]]:
         """The inputs with defaults filled in, and what is wrong with them ("property: reason")."""
@@ -158,15 +159,21 @@ class Provider:
         old_outputs: Properties,
         news: Properties,
         ignore_changes: tuple[str, ...],
+        *,
+        preview: bool = False,
     ) -> Properties:
-        """Changes the resource: its new outputs."""
+        """Changes the resource: its new outputs; in a preview, as far as they are known."""
+        if preview and not self.previews:
+            known: Properties = copy(news)
+            return known
         request = messages.UpdateRequest(
             **_named(urn),
             id=resource_id,
             old_inputs=to_struct(elided(old_inputs)),
             olds=to_struct(elided(old_outputs)),
-            news=to_struct(news),
+            news=to_struct(news, unknowns=preview),
             ignoreChanges=ignore_changes,
+            preview=preview,
         )
         return _marked(self._call("Update", request).properties, news)
 
@@ -213,6 +220,11 @@ class UnknownProvider:
     def check(self, urn: str, olds: Properties, news: Properties) -> tuple[Properties, list[str]]:  # noqa: ARG002
         """Everything passes."""
         return copy(news), []
+
+    def update(self, *given: Any, preview: bool) -> Properties:  # noqa: ARG002
+        """Nothing but the new inputs is known."""
+        news: Properties = given[4]
+        return news
 
     def diff(self, *_: object) -> Diff:
         """An update, as far as one can tell."""

@@ -138,21 +138,16 @@ class Update:
     keys: tuple[str, ...] = ()
 
     def apply(self, run: Run) -> None:
-        """Changes it; in a preview only its inputs are known."""
+        """Changes it; in a preview only its inputs are known, and what its provider says will stay."""
         old, new = self.old, self.new
         new.id = old.id
         if is_provider_type(new.type):
             new.outputs = copy(new.inputs)
             run.providers.configure(new, new.inputs)
-        elif new.custom and run.preview:
-            new.outputs = copy(new.inputs)
         elif new.custom:
-            provider = run.providers.of(new)
-            new.outputs = run.hooks.trying(
-                lambda: provider.update(new.urn, old.id, old.inputs, old.outputs, new.inputs, new.ignore_changes),
-                new=new,
-                old=old,
-            )
+            provider = run.providers.for_checks(new) if run.preview else run.providers.of(new)
+            given = (new.urn, old.id, old.inputs, old.outputs, new.inputs, new.ignore_changes)
+            new.outputs = run.hooks.trying(lambda: provider.update(*given, preview=run.preview), new=new, old=old)
         run.settle(new)
         run.snapshot.add(new, instead_of=old)
         run.changed(new, Operation.UPDATE, self.keys)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from typing import Any, NotRequired
+from typing import TYPE_CHECKING, Any, NotRequired
 
 import pulumi  # noqa: TC002 - Pulumi reads the resource's annotations when it runs
 from pulumi.dynamic import CheckResult, CreateResult, DiffResult, ReadResult, Resource, UpdateResult
@@ -13,6 +13,9 @@ from lightly_infra import paths
 from lightly_infra.clouds.obs import policy
 from lightly_infra.clouds.obs.resources.session import ObsProvider, ServerArgs, check_server
 from lightly_infra.dynamic import changed, without_provider
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class Provider(ObsProvider):
@@ -33,7 +36,7 @@ class Provider(ObsProvider):
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Makes the bucket, or takes the empty one that an earlier deployment left behind."""
-        self.obs(props).make_bucket(props["bucket"], json.loads(props["lifecycle"]))
+        self.obs(props).make_bucket(props["bucket"], json.loads(props["lifecycle"]), props.get("tags"))
         return CreateResult(props["bucket"], without_provider(props))
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
@@ -65,6 +68,9 @@ class BucketResourceArgs(ServerArgs):
 
     lifecycle: NotRequired[pulumi.Input[str]]
     """A JSON list of its rules, which change in place. Default: nothing expires, unfinished uploads are aborted."""
+
+    tags: NotRequired[Mapping[str, str]]
+    """Its tags, set as it is made where the cloud takes them. Default: none."""
 
 
 class Bucket(Resource, module="obs", name="Bucket"):
