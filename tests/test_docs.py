@@ -74,9 +74,11 @@ def test_the_decisions_are_numbered_and_listed() -> None:
     index = (folder / "README.md").read_text(encoding="utf-8")
     listed = re.findall(r"^\| \[(\d+)\]\((.+)\) \| (.+) \|$", index, re.MULTILINE)
 
-    titles = [it.read_text(encoding="utf-8").splitlines()[0] for it in sorted(folder.glob("0*.md"))]
+    pages = sorted(folder.glob("0*.md"))
+    titles = [it.read_text(encoding="utf-8").splitlines()[0] for it in pages]
     assert [f"# {number}. {title}" for number, _, title in listed] == titles
-    assert [number for number, *_ in listed] == [str(it) for it in range(1, len(titles) + 1)]
+    assert [file for _, file, _ in listed] == [it.name for it in pages]
+    assert [int(number) for number, *_ in listed] == [int(it.name[:4]) for it in pages]
 
 
 def test_the_extras_of_the_readme_exist() -> None:
