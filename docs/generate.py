@@ -51,7 +51,7 @@ _JSON = {
         "findings[].details": (
             "Of a credential: `kind`, `created`, `expires`, `days_left`, `epoch`, `rotate_every_days`, `signed_with`, "
             "as far as known. Of expiring inputs: `inputs`, `skipped`, `min_days_to_expiration`, `handling_strategy`, "
-            "`examples`. Of drift: `changes`, each with `operation`, `type`, `name` and `keys`."
+            "`examples`. Of drift: `changes`, each with `operation`, `type`, `name`, `keys` and `gone`: by hand."
         ),
         "warnings": "What the program warns of, as text. They change no state.",
         "failures": _FAILURES,

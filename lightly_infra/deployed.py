@@ -21,12 +21,14 @@ from lightly_infra.spec.fields import stand_in
 from lightly_infra.stack import files
 from lightly_infra.stack.settings import DATASETS_KEY, Settings
 from lightly_infra.updates.changes import Change, Failure, OnChange, OnLog, latest
-from lightly_infra.updates.command import pulumi_command
+from lightly_infra.updates.command import Command
 from lightly_infra.updates.listener import Listener
 from lightly_infra.updates.messages import Scrubber
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from pulumi.automation import EngineEvent
 
 _STACK_TYPE: Final = "pulumi:pulumi:Stack"
 # How a checkpoint marks a secret (pulumi/runtime/rpc.py).
@@ -74,9 +76,9 @@ class Deployed:
         self._on_log = on_log
         self._scrubber = Scrubber()
         self.secrets: set[str] = set()
+        self._command = Command()
         self._stack = _Stack(
-            name,
-            automation.LocalWorkspace(work_dir=str(root), pulumi_command=pulumi_command(), env_vars=_environment()),
+            name, automation.LocalWorkspace(work_dir=str(root), pulumi_command=self._command, env_vars=_environment())
         )
         self.outputs: Mapping[str, Any] = {}
         self._read_outputs()
@@ -114,10 +116,10 @@ class Deployed:
         self.secrets.add(secret)
         self._scrubber.hide(secret)
 
-    def _listen(self, on_change: OnChange | None, run: Callable[[Listener], object]) -> Listener:
+    def _listen(self, on_change: OnChange | None, run: Callable[[Callable[[EngineEvent], None]], object]) -> Listener:
         listener = Listener(self._scrubber, on_change, self._on_log)
         try:
-            run(listener)
+            run(self._command.following(listener))
         except automation.CommandError as error:
             listener.cli_failed(_told(error))
         return listener

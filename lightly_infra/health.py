@@ -147,7 +147,7 @@ def permissions(dataset: str, answer: LightlyError | None) -> Finding:
     known = isinstance(answer, PermissionsMissing | DatasetUnknown)
     state, said = (State.BROKEN if known else State.UNKNOWN), str(answer)
     if isinstance(answer, DatasetUnknown):
-        said += " Has it been deleted, or is this another account's token? `pulumi up` makes it anew"
+        said += " Has it been deleted, or is this another account's token? `pulumi up --refresh` makes it anew"
     return Finding(Subject.PERMISSIONS, state, said, dataset)
 
 
@@ -248,27 +248,40 @@ def inputs(dataset: str, skipped: Skipped | RulesUnreadable | None, *, strategy:
 
 
 def drift(changes: Iterable[Change], failures: Sequence[Failure] = ()) -> Finding:
-    """What `pulumi up` would change, once everything was read back."""
+    """What `pulumi up --refresh` would change: without it Pulumi takes for granted that all is as it was left.
+
+    What somebody has deleted Lightly may not miss yet, and will: that is broken.
+    """
     if failures:
         said = "; ".join(dict.fromkeys(it.message for it in failures))
         return Finding(Subject.DRIFT, State.UNKNOWN, f"`pulumi preview --refresh` failed: {said}")
     changed = [it for it in changes if it.operation not in {Operation.SAME, Operation.READ}]
+    changed.sort(key=lambda it: not it.gone)
     details = {
         "changes": [
-            {"operation": str(it.operation), "type": it.type, "name": it.name, "keys": list(it.keys)} for it in changed
+            {
+                "operation": str(it.operation),
+                "type": it.type,
+                "name": it.name,
+                "keys": list(it.keys),
+                "gone": it.gone,
+            }
+            for it in changed
         ]
     }
     if not changed:
         return Finding(Subject.DRIFT, State.HEALTHY, "everything is as declared", details=details)
     named = ", ".join(map(_change, changed[:_MOST_NAMED]))
     more = f" and {len(changed) - _MOST_NAMED} more" if len(changed) > _MOST_NAMED else ""
-    said = f"`pulumi up` would change {len(changed)}: {named}{more}"
-    return Finding(Subject.DRIFT, State.EXPIRING, said, details=details)
+    said = f"run `pulumi up --refresh`, which would change {len(changed)}: {named}{more}"
+    state = State.BROKEN if any(it.gone for it in changed) else State.EXPIRING
+    return Finding(Subject.DRIFT, state, said, details=details)
 
 
 def _change(change: Change) -> str:
     keys = f" ({', '.join(change.keys)})" if change.keys else ""
-    return f"{change.operation} {change.type.rsplit(':', 1)[-1]} {change.name}{keys}"
+    gone = ", which has been deleted" if change.gone else ""
+    return f"{change.operation} {change.type.rsplit(':', 1)[-1]} {change.name}{keys}{gone}"
 
 
 def _count(number: int, what: str) -> str:

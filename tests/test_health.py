@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -210,7 +211,19 @@ def test_a_preview_that_fails_tells_nothing_of_drift() -> None:
 def test_of_two_changes_of_a_resource_the_later_one_counts() -> None:
     gone, made = change(Operation.DELETE), change(Operation.CREATE)
 
-    assert latest([gone, change(Operation.SAME, "other"), made]) == (made, change(Operation.SAME, "other"))
+    found = latest([gone, change(Operation.SAME, "other"), made])
+
+    assert found == (replace(made, gone=True), change(Operation.SAME, "other"))
+
+
+def test_what_somebody_has_deleted_is_broken_and_named_first_with_the_command_that_works() -> None:
+    finding = health.drift([change(Operation.UPDATE, "u"), replace(change(Operation.CREATE, "c"), gone=True)])
+
+    assert finding.state is State.BROKEN
+    said = finding.message.replace("user:", "")
+    assert said.startswith("run `pulumi up --refresh`, which would change 2: create User c")
+    assert ", which has been deleted, update User u" in said
+    assert [it["gone"] for it in finding.details["changes"]] == [True, False]
 
 
 # -- all together

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import signal
-from typing import Annotated, NoReturn
+from typing import Annotated, Final, NoReturn
 
 import typer
 
 from lightly_infra import __version__
 from lightly_infra.cli import check, importing, rotate, sandbox, worker_config
 from lightly_infra.cli.telling import EXIT_CODES
+
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 app = typer.Typer(
     help="Connects cloud storage to the Lightly platform.",
@@ -33,8 +35,13 @@ def _root(*, version: Annotated[bool, typer.Option("--version", help="Print the 
 
 def main() -> None:
     """The entry point: a terminated process cleans up as an interrupted one does."""
-    signal.signal(signal.SIGTERM, _interrupt)
-    app()
+    for number in _SIGNALS:
+        signal.signal(number, _interrupt)
+    try:
+        app()
+    finally:
+        for number in _SIGNALS:  # all that is left is to end
+            signal.signal(number, signal.SIG_IGN)
 
 
 def _interrupt(*_: object) -> NoReturn:

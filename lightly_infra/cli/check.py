@@ -28,7 +28,7 @@ EXIT_CODES: Final = (
 REFUSAL: Final[Mapping[str, Any]] = {"state": "unknown", "stack": None, "findings": [], "warnings": []}
 
 NoDriftOption = Annotated[
-    bool, typer.Option("--no-drift", help="Leave out what `pulumi up` would change, which takes longest.")
+    bool, typer.Option("--no-drift", help="Leave out what `pulumi up --refresh` would change, which takes longest.")
 ]
 RunDaysOption = Annotated[
     float | None,
@@ -54,7 +54,7 @@ def check(
     Asks Lightly (LIGHTLY_TOKEN, or lightly-infra:token of the stack), the Pulumi CLI and, for inputs, S3. Changes
     nothing.
     """
-    with told(as_json=as_json, refusal=REFUSAL) as tell:
+    with told(as_json=as_json, refusal=REFUSAL, leaves="nothing was changed") as tell:
         from lightly_infra.deployed import CannotAsk, Deployed
         from lightly_infra.spec import SpecError
         from lightly_infra.stack.files import ProjectError

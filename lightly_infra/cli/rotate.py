@@ -42,7 +42,7 @@ def rotate(
     is outstanding, and runs `pulumi up`. New credentials are registered and verified before old ones go; those of the
     generation before live on until the next, so that nobody who reads is interrupted.
     """
-    with told(as_json=as_json, refusal=_REFUSAL) as tell:
+    with told(as_json=as_json, refusal=_REFUSAL, leaves="nothing was changed") as tell:
         from lightly_infra.deployed import CannotAsk, Deployed
         from lightly_infra.spec import SpecError
         from lightly_infra.stack.files import ProjectError
@@ -63,6 +63,10 @@ def rotate(
             )
             if not yes:
                 _ask(f"{what}{'' if no_up else ' and run `pulumi up`'} for stack {stack!r}?", tell)
+            tell.leaves = (
+                f"{key} may be raised and the renewal is not complete; what Lightly was told last stays registered. "
+                f"`lightly-infra rotate --stack {stack}` goes on from here"
+            )
             if not goes_on:
                 value += 1
                 deployed.set_config(key, str(value))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 import typer
 from rich.console import Console
 
-from lightly_infra.updates.changes import Failure
+from lightly_infra.updates.changes import Failure, Interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -80,8 +80,21 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 class Teller:
     """Results go to standard output, everything else to standard error."""
 
-    def __init__(self, *, as_json: bool, refusal: Mapping[str, Any]) -> None:
-        """With the document of a run that was refused, which has the same keys as any other; empty for none."""
+    def __init__(
+        self,
+        *,
+        as_json: bool,
+        refusal: Mapping[str, Any],
+        leaves: str = "everything that was started has been stopped",
+    ) -> None:
+        """Prepares to tell.
+
+        Args:
+            as_json: Whether the result is for machines.
+            refusal: The document of a run that was refused, which has the same keys as any other; empty for none.
+            leaves: What an interruption leaves behind, and what to do then. May change as the command goes on.
+        """
+        self.leaves = leaves
         self._as_json = as_json
         self._refusal = dict(refusal)
         self._out = Console(soft_wrap=False)
@@ -99,6 +112,7 @@ class Teller:
     def result(self, document: dict[str, Any], picture: object) -> None:
         """The result: a document for machines, a picture for people."""
         if self._as_json:
+            self._refusal = {}  # there is one document
             typer.echo(json.dumps(document, indent=2))
         else:
             self._out.print(picture)
@@ -110,10 +124,18 @@ class Teller:
 
     def refuse(self, message: str) -> NoReturn:
         """Says why nothing was done, and ends."""
+        self._end(message, REFUSED)
+
+    def interrupted(self, *, terminated: bool) -> NoReturn:
+        """Says what an interruption leaves behind, and ends."""
+        how = "interrupted twice, so that Pulumi ended amid its steps" if terminated else "interrupted"
+        self._end(f"{how}; {self.leaves}", INTERRUPTED)
+
+    def _end(self, message: str, code: int) -> NoReturn:
         if self._as_json and self._refusal:
-            typer.echo(json.dumps(self._refusal | {"failures": [Failure("", message).as_json()]}, indent=2))
+            self.result(self._refusal | {"failures": [Failure("", message).as_json()]}, None)
         self.error(message)
-        raise typer.Exit(REFUSED)
+        raise typer.Exit(code)
 
     def refuse_unless_one(self, stack: str | None, config: Path | None) -> None:
         """Wants a stack of the project here, or a file anywhere."""
@@ -148,14 +170,16 @@ def _resource(urn: str) -> str:
 
 
 @contextlib.contextmanager
-def told(*, as_json: bool, refusal: Mapping[str, Any]) -> Iterator[Teller]:
-    """Turns what users can mend into a message and an exit code, and an interruption into a clean end."""
-    tell = Teller(as_json=as_json, refusal=refusal)
+def told(*, as_json: bool, refusal: Mapping[str, Any], **more: str) -> Iterator[Teller]:
+    """Turns what users can mend into a message and an exit code, and an interruption into a clean end.
+
+    Takes what `Teller` takes.
+    """
+    tell = Teller(as_json=as_json, refusal=refusal, **more)
     try:
         yield tell
-    except KeyboardInterrupt:
-        tell.note("Interrupted; everything that was started has been stopped.")
-        raise typer.Exit(INTERRUPTED) from None
+    except KeyboardInterrupt as error:
+        tell.interrupted(terminated=isinstance(error, Interrupted) and error.terminated)
     except ImportError as missing:
         # The packages of an extra are imported when needed; the sandbox's own errors say which extra it is.
         if "pip install" not in str(missing):

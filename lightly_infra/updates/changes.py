@@ -1,9 +1,9 @@
-"""What is done to resources, and what fails."""
+"""What is done to resources, what fails, and what is interrupted."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 
@@ -30,6 +30,8 @@ class Change:
     name: str
     operation: Operation
     keys: tuple[str, ...] = ()
+    gone: bool = False
+    """Whether it is created since somebody else has deleted it."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,18 @@ class Failure:
         return {"resource": self.urn, "message": self.message}
 
 
+class Interrupted(KeyboardInterrupt):
+    """This process was interrupted while the Pulumi CLI was at work, which has ended since.
+
+    Attributes:
+        terminated: Whether it was interrupted again before it had stopped, and so ended amid its steps.
+    """
+
+    def __init__(self, *, terminated: bool) -> None:
+        super().__init__()
+        self.terminated = terminated
+
+
 OnChange = Callable[[Change], None]
 """Called as each step finishes, from any thread but never twice at once."""
 
@@ -53,4 +67,9 @@ OnLog = Callable[[str, str], None]
 
 def latest(changes: Iterable[Change]) -> tuple[Change, ...]:
     """The last one of each resource: when resources are read back first, there are two of each."""
-    return tuple({change.urn: change for change in changes}.values())
+    found: dict[str, Change] = {}
+    for change in changes:
+        before = found.get(change.urn)
+        was_there = before is not None and before.operation is Operation.DELETE
+        found[change.urn] = replace(change, gone=was_there and change.operation is Operation.CREATE)
+    return tuple(found.values())

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -15,8 +16,9 @@ from lightly_infra.sandbox.engine.plugin import write_plugins
 from lightly_infra.sandbox.environment import PROVIDERS
 
 if TYPE_CHECKING:
+    import signal
+    import threading
     from collections.abc import Mapping
-    from pathlib import Path
 
     from lightly_infra.sandbox.environment import Sandbox
 
@@ -77,6 +79,43 @@ class Project:
         """Runs our command line in the project."""
         command = os.path.join(os.path.dirname(sys.executable), "lightly-infra")  # noqa: PTH118, PTH120
         return self._run([command, *args], **environment)
+
+    def interrupted(
+        self, *args: str, when: threading.Event, number: signal.Signals, group: bool
+    ) -> subprocess.CompletedProcess[str]:
+        """Runs our command line, which gets a signal once that has come: as from a terminal, to all of its group."""
+        command = [os.path.join(os.path.dirname(sys.executable), "lightly-infra"), *args]  # noqa: PTH118, PTH120
+        with subprocess.Popen(
+            command,
+            cwd=self.directory,
+            env={**self._environment, **self.sandbox.environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            process_group=0,
+        ) as process:
+            came = when.wait(120)
+            (os.killpg if group else os.kill)(process.pid, number)
+            out, err = process.communicate(timeout=120)
+        assert came, out + err
+        return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+    @property
+    def locks(self) -> Path:
+        """Where the stack's locks are."""
+        return self.directory.parent / "state" / ".pulumi" / "locks" / "organization" / "acme" / self.stack
+
+    def processes(self) -> set[int]:
+        """What the CLI, or we, have started for this project and that still runs. Looks at /proc."""
+        found, home = set(), f"PULUMI_HOME={self._environment['PULUMI_HOME']}".encode()
+        for environ in Path("/proc").glob("[0-9]*/environ"):
+            try:
+                if home in environ.read_bytes().split(b"\0"):
+                    found.add(int(environ.parent.name))
+            except OSError:
+                continue  # it ended meanwhile, or is another user's
+        return found
 
     def _run(self, command: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

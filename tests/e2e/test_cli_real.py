@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import copy
+import json
+import re
 import shutil
+import signal
+import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +16,7 @@ import pytest
 from lightly_infra.sandbox.environment import Sandbox
 from tests.e2e.clouds import CLOUDS
 from tests.e2e.real import COMMENT, PASSPHRASE, REGION, Project, document
+from tests.sandbox.liveness import within
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -201,3 +207,87 @@ def test_drift_is_found_and_left_as_it_is(project: Project, sandbox: Sandbox) ->
     assert (change["operation"], change["type"]) == ("update", "aws:iam/user:User")
     assert iam.list_user_tags(UserName=user)["Tags"] == [{"Key": "managed-by", "Value": "somebody else"}]
     no_secret(done, sandbox)
+
+
+@contextmanager
+def asked(sandbox: Sandbox, request: str) -> Iterator[threading.Event]:
+    """Is set when Lightly gets a request: the CLI is in the midst of it."""
+    came, note = threading.Event(), sandbox.lightly._note
+
+    def noted(method: str, path: str) -> Any:
+        if re.search(request, f"{method} {path}"):
+            came.set()
+        return note(method, path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sandbox.lightly, "_note", noted)
+        yield came
+
+
+def test_interrupted_the_cli_stops_in_its_own_way_and_the_next_run_goes_on(project: Project, sandbox: Sandbox) -> None:
+    """During `rotate`, as by Ctrl-C in a terminal; during `check`, as by a CI runner; with a lock that was left."""
+    project.up()
+    (dataset,) = sandbox.lightly.datasets.values()
+    old = dataset.datasources["INPUT"]["s3AccessKeyId"]
+
+    with asked(sandbox, "PUT .*/datasource$") as came:
+        args = ("rotate", "--stack", "dev", "--yes", "--json")
+        rotation = project.interrupted(*args, when=came, number=signal.SIGINT, group=True)
+    with asked(sandbox, "GET .*/datasource/all$") as came:
+        check = project.interrupted("check", "--stack", "dev", when=came, number=signal.SIGTERM, group=False)
+
+    (failure,) = document(rotation)["failures"]
+    assert failure["message"].startswith("interrupted; ")
+    assert "`lightly-infra rotate --stack dev` goes on from here" in failure["message"]
+    assert "interrupted; nothing was changed" in check.stderr
+    for done in (rotation, check):
+        assert done.returncode == 130, done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+        no_secret(done, sandbox)
+    assert list(project.locks.glob("*")) == []
+    assert within(5, lambda: project.processes() == set())
+
+    lock = {"pid": 4711, "username": "somebody", "hostname": "elsewhere", "timestamp": "2026-11-27T12:00:00Z"}
+    (project.locks / "dead.json").write_text(json.dumps(lock), encoding="utf-8")
+    locked = project.lightly_infra("rotate", "--stack", "dev", "--yes", "--json")
+    assert locked.returncode == 1
+    assert "created by somebody@elsewhere (pid 4711)" in document(locked)["failures"][0]["message"]
+    assert "pulumi cancel" in locked.stderr
+    assert "Traceback" not in locked.stderr
+    project.pulumi("cancel", "--yes", "--stack", "dev")
+
+    done = project.lightly_infra("rotate", "--stack", "dev", "--yes", "--json")
+    assert (done.returncode, document(done)["value"]) == (0, 1), done.stderr
+    assert dataset.datasources["INPUT"]["s3AccessKeyId"] != old
+
+
+def test_what_was_changed_or_deleted_by_hand_is_mended_by_the_command_that_check_names(
+    project: Project, sandbox: Sandbox
+) -> None:
+    project.up()
+    iam, s3 = sandbox.aws.client("iam"), sandbox.aws.client("s3")
+    for user in iam.list_users()["Users"]:
+        name = user["UserName"]
+        for policy in iam.list_user_policies(UserName=name)["PolicyNames"]:
+            iam.delete_user_policy(UserName=name, PolicyName=policy)
+        for key in iam.list_access_keys(UserName=name)["AccessKeyMetadata"]:
+            iam.delete_access_key(UserName=name, AccessKeyId=key["AccessKeyId"])
+    for role in iam.list_roles()["Roles"]:
+        for policy in iam.list_role_policies(RoleName=role["RoleName"])["PolicyNames"]:
+            iam.delete_role_policy(RoleName=role["RoleName"], PolicyName=policy)
+    for bucket in s3.list_buckets()["Buckets"]:
+        s3.delete_public_access_block(Bucket=bucket["Name"])
+    (dataset,) = sandbox.lightly.datasets.values()
+    dataset.datasources["LIGHTLY"]["fullPath"] += "elsewhere/"
+
+    done = project.lightly_infra("check", "--stack", "dev", "--json")
+
+    (drift,) = [it for it in document(done)["findings"] if it["subject"] == "drift"]
+    assert (done.returncode, drift["state"]) == (1, "broken")
+    gone = {it["type"].rpartition(":")[2] for it in drift["details"]["changes"] if it["gone"]}
+    assert gone >= {"AccessKey", "UserPolicy", "RolePolicy", "BucketPublicAccessBlock"}
+    assert "Datasource" in {it["type"].rpartition(":")[2] for it in drift["details"]["changes"] if not it["gone"]}
+    command, *_ = re.findall("run `pulumi ([^`]*)`", drift["message"])
+    project.pulumi(*command.split(), "--yes", "--skip-preview", "--stack", "dev")
+    done = project.lightly_infra("check", "--stack", "dev", "--json")
+    assert (done.returncode, document(done)["state"]) == (0, "healthy"), done.stdout

@@ -23,7 +23,7 @@ from lightly_infra.sandbox.engine.language_host import LanguageHost
 from lightly_infra.sandbox.engine.messages import Scrubber
 from lightly_infra.sandbox.engine.plugin import write_plugins
 from lightly_infra.updates.changes import latest
-from lightly_infra.updates.command import pulumi_command
+from lightly_infra.updates.command import Command
 from lightly_infra.updates.listener import Listener
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ class PulumiEngine:
             "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
         }
         self._config: Any = None
+        self._command = Command()
         self._stack: automation.Stack | None = None
         self._document: dict[str, Any] = {"version": 3, "deployment": {"manifest": {}, "resources": []}}
 
@@ -128,11 +129,13 @@ class PulumiEngine:
         env = {**self._given, **self._own}
         with environment(env):
             stack = self._prepared(program, env)
-            with LanguageHost(program, listener, listener.program_failed, scrubber.learn) as host:
+            with LanguageHost(
+                program, self._command.following(listener), listener.program_failed, scrubber.learn
+            ) as host:
                 command = [*args, "--stack", program.stack, "--exec-kind", "auto.inline", "--color", "never"]
                 command += ["--client", host.address, "--event-log", f"tcp://{host.address}"]
                 try:
-                    stack.workspace.pulumi_command.run(command, str(self._directory / "work"), env)
+                    self._command.run(command, str(self._directory / "work"), env)
                 except automation.CommandError as error:
                     listener.cli_failed(str(error))
             exported = stack.export_stack()
@@ -151,7 +154,7 @@ class PulumiEngine:
                     work_dir=str(self._directory / "work"),
                     pulumi_home=env["PULUMI_HOME"],
                     secrets_provider="passphrase",
-                    pulumi_command=pulumi_command(),
+                    pulumi_command=self._command,
                 ),
             )
         self._stack.workspace.env_vars = env
