@@ -60,7 +60,10 @@ _JSON = {
         "ok": "Whether it was done.",
         "stack": "The stack; null when nothing was done.",
         "key, value": "What was set in the stack's file, which wants committing.",
-        "credentials": "What Lightly was told: `dataset`, `datasource`, `kind`, `created`, `expires`, `epoch` of each.",
+        "credentials": "What Lightly was told: `dataset`, `datasource`, `kind`, `created`, `expires`, `epoch`, "
+        "`signed_with` of each.",
+        "credentials[].renewed": "Whether it was; null where it was not asked for, as with roles.",
+        "credentials[].note": "Why not and how, or what is left to do by hand; null for nothing.",
         "failures": _FAILURES,
     },
 }

@@ -8,7 +8,10 @@ that: epochs begin and end by the calendar.
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _FIRST_DAY: Final = date(1970, 1, 1)
 
@@ -41,6 +44,14 @@ def epoch(on: date, *, days: int, forced: int = 0) -> int:
     if days < 1:
         raise ValueError(f"an epoch of {days} days: it lasts one day or more")
     return (on - _FIRST_DAY).days // days + forced
+
+
+def behind(known: Mapping[str, Any], *, now: datetime, rotation: int) -> int:
+    """How many epochs old a credential is; 0 if it is not renewed here."""
+    number, days = known.get("epoch"), known.get("rotate_every_days")
+    if number is None or days is None:
+        return 0
+    return epoch(now.date(), days=int(days), forced=rotation) - int(number)
 
 
 def start(on: date, *, days: int, forced: int = 0) -> datetime:

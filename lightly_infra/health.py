@@ -189,7 +189,7 @@ def credential(
         state = State.BROKEN if left < 0 else State.EXPIRING
         said = expiry.said(kind, str(expires), left, every)
     elif number is not None and every is not None:
-        due = epochs_behind(known, now=now, rotation=rotation)
+        due = epochs.behind(known, now=now, rotation=rotation)
         said += f"; it is of epoch {int(number)}, and renewed every {_count(every, 'day')}"
         if due > 0:
             state, said = State.EXPIRING, f"the {kind} is {_count(due, 'epoch')} old: run `pulumi up`, which renews it"
@@ -200,14 +200,6 @@ def credential(
     if left is not None:
         details["days_left"] = left
     return Finding(Subject.CREDENTIAL, state, said, dataset, purpose, details)
-
-
-def epochs_behind(known: Mapping[str, Any], *, now: datetime, rotation: int) -> int:
-    """How many epochs old a credential is; 0 if it is not renewed here."""
-    number, days = known.get("epoch"), known.get("rotate_every_days")
-    if number is None or days is None:
-        return 0
-    return epochs.epoch(now.date(), days=int(days), forced=rotation) - int(number)
 
 
 # -- inputs that expire

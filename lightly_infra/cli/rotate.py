@@ -1,9 +1,8 @@
-"""`lightly-infra rotate`: credentials of a deployed stack are renewed now."""
+"""`lightly-infra rotate`: credentials of a deployed stack are renewed now, and on request those before ended."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -12,16 +11,18 @@ import typer
 from lightly_infra.cli.telling import FAILED, JsonOption, StackArgument, told
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from lightly_infra.cli.telling import Teller
     from lightly_infra.deployed import Deployed
-    from lightly_infra.stack.settings import Settings
+    from lightly_infra.renewals import Renewal, Renewed
     from lightly_infra.updates.changes import Failure
 
+LEFT_TO_DO: Final = 3
 EXIT_CODES: Final = (
-    "Exit codes: 0 renewed (with --no-up: asked for); 1 the update failed, and what was there before stays in use "
-    "until it is run again; 2 nothing was done; 130 interrupted."
+    "Exit codes: 0 renewed (with --no-up: asked for); 3 renewed, but for what is left to do by hand, which the list "
+    "says; 1 the update failed, and what was there before stays in use until it is run again; 2 nothing was done; 130 "
+    "interrupted."
 )
 _REFUSAL: Final[Mapping[str, Any]] = {"ok": False, "stack": None, "key": None, "value": None, "credentials": []}
 
@@ -32,100 +33,96 @@ def rotate(
     external_ids: Annotated[
         bool, typer.Option("--external-ids", help="Renew the external ids that were minted, and not the keys and SAS.")
     ] = False,
+    revoke_previous: Annotated[
+        bool,
+        typer.Option(
+            "--revoke-previous",
+            help="Also end the credentials that Lightly holds now, such as one that leaked, once the new ones work. "
+            "Runs under way that use them fail.",
+        ),
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     no_up: Annotated[bool, typer.Option("--no-up", help="Only write the stack's file; run `pulumi up` later.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Renew the keys and SAS of a deployed stack now, before their epoch is over.
 
-    Raises `lightly-infra:rotation` (`lightly-infra:external_id_rotation`) in the stack's file by one, unless a renewal
-    is outstanding, and runs `pulumi up`. New credentials are registered and verified before old ones go; those of the
-    generation before live on until the next, so that nobody who reads is interrupted.
+    Raises `lightly-infra:rotation` (`lightly-infra:external_id_rotation`) in the stack's file, unless a renewal is
+    outstanding, and runs `pulumi up`. New credentials are registered and verified before old ones go. Those of the
+    generation before live on until the next, so that nobody who reads is interrupted, or end with --revoke-previous. An
+    account key of Azure is never regenerated here: the command that does it, and ends a SAS, is printed.
     """
     with told(as_json=as_json, refusal=_REFUSAL, leaves="nothing was changed") as tell:
         from lightly_infra.deployed import CannotAsk, Deployed
+        from lightly_infra.renewals import Renewal
         from lightly_infra.spec import SpecError
         from lightly_infra.stack.files import ProjectError
-        from lightly_infra.stack.settings import EXTERNAL_ID_ROTATION_KEY, ROTATION_KEY
 
+        if revoke_previous and no_up:
+            tell.refuse("--revoke-previous ends nothing before new credentials work: leave --no-up out")
         try:
             with tell.progress("Reading the stack"):
                 deployed = Deployed(stack, Path.cwd(), on_log=tell.log)
-            settings = deployed.settings
-            if why_not := _why_not(settings, external_ids=external_ids):
-                tell.refuse(f"stack {stack!r}: {why_not}")
-            key = EXTERNAL_ID_ROTATION_KEY if external_ids else ROTATION_KEY
-            value = settings.external_id_rotation if external_ids else settings.rotation
-            # Another generation would end the one that Lightly holds.
-            goes_on = _is_outstanding(deployed, external_ids=external_ids)
-            what = (
-                f"Leave {key} at {value}, since a renewal is outstanding," if goes_on else f"Set {key} to {value + 1}"
+            renewal = Renewal(
+                deployed.settings, external_ids=external_ids, revokes=revoke_previous, before=deployed.outputs
             )
+            if impossible := renewal.impossible():
+                tell.refuse(f"stack {stack!r}: {impossible}")
+            key, value, steps = renewal.plan()
             if not yes:
-                _ask(f"{what}{'' if no_up else ' and run `pulumi up`'} for stack {stack!r}?", tell)
+                _ask(_question(renewal, stack, up=not no_up), tell)
+            again = f"lightly-infra rotate --stack {stack}{renewal.options}"
             tell.leaves = (
-                f"{key} may be raised and the renewal is not complete; what Lightly was told last stays registered. "
-                f"`lightly-infra rotate --stack {stack}` goes on from here"
+                "the renewal is not complete, and what Lightly was told last stays registered; what has been done is "
+                f"noted, and `{again}` goes on from here"
             )
-            if not goes_on:
-                value += 1
-                deployed.set_config(key, str(value))
+            failures: Sequence[Failure] = ()
+            for step in steps:
+                value += step
+                if step:
+                    deployed.set_config(key, str(value))
+                tell.note(_raised(key, value) if step else _goes_on(key, value))
+                if not no_up and (failures := _up(deployed, tell, again)):
+                    break
         except (ProjectError, CannotAsk, SpecError) as error:
             tell.refuse(str(error))
-        tell.note(
-            f"{key} stays {value}: a renewal is outstanding, which `pulumi up` finishes"
-            if goes_on
-            else f"{key} is {value} now: commit the stack's file, or the next `pulumi up` from elsewhere takes it back"
-        )
-        failures = () if no_up else _up(deployed, tell)
+        results = renewal.results(deployed.outputs, complete=not failures and not no_up)
         document = {
             "ok": not failures,
             "stack": stack,
             "key": key,
             "value": value,
-            "credentials": _credentials(deployed.outputs),
+            "credentials": [it.as_json() for it in results],
             "failures": [it.as_json() for it in failures],
         }
-        tell.result(document, _table(document, up=not no_up))
+        tell.result(document, _table(stack, results, up=not no_up))
         if failures:
             raise typer.Exit(FAILED)
+        if not no_up and any(it.is_left_to_do for it in results):
+            raise typer.Exit(LEFT_TO_DO)
 
 
-def _why_not(settings: Settings, *, external_ids: bool) -> str | None:
-    """Why there is nothing to renew, if so."""
-    sources = [cloud.datasource for it in settings.datasets.values() for cloud in it.datasources.values()]
-    if external_ids:
-        if any(it.mints_external_id for it in sources):
-            return None
-        return (
-            "no external id is minted here: those of your own are renewed where they come from; for a role that is "
-            "made here, set another external_id, and the one before as previous_external_id"
-        )
-    if any(it.rotates for it in sources):
-        return None
-    hint = "; `--external-ids` renews external ids" if any(it.mints_external_id for it in sources) else ""
+def _raised(key: str, value: int) -> str:
+    return f"{key} is {value} now: commit the stack's file, or the next `pulumi up` from elsewhere takes it back"
+
+
+def _goes_on(key: str, value: int) -> str:
+    return f"{key} stays {value}: a renewal is outstanding, which `pulumi up` finishes"
+
+
+def _question(renewal: Renewal, stack: str, *, up: bool) -> str:
+    key, value, steps = renewal.plan()
+    parts = []
+    if 0 in steps:
+        parts.append(f"Leave {key} at {value}, since a renewal is outstanding,")
+    if raised := sum(steps):
+        parts.append(f"{'then set' if parts else 'Set'} {key} to {value + raised}")
+    question = f"{' '.join(parts)}{' and run `pulumi up`' if up else ''} for stack {stack!r}?"
+    if not renewal.revokes:
+        return question
     return (
-        "no credential is renewed here: write rotate_every_days for keys that are made; those of your own are renewed "
-        f"where they come from, and set in the config{hint}"
-    )
-
-
-def _is_outstanding(deployed: Deployed, *, external_ids: bool) -> bool:
-    """Whether a renewal that was asked for, or whose day has come, is not done for each that is renewed here."""
-    from lightly_infra import epochs, health
-
-    def is_behind(known: Mapping[str, Any]) -> bool:
-        if external_ids:
-            return int(known.get("epoch") or 0) < deployed.settings.external_id_rotation
-        return health.epochs_behind(known, now=epochs.now(), rotation=deployed.settings.rotation) > 0
-
-    credentials = deployed.outputs.get("credentials") or {}
-    return any(
-        is_behind(known)
-        for key, dataset in deployed.settings.datasets.items()
-        for purpose, cloud in dataset.datasources.items()
-        if (cloud.datasource.mints_external_id if external_ids else cloud.datasource.rotates)
-        and (known := credentials.get(key, {}).get(purpose.lower()))
+        "What Lightly holds now ends, and so does the generation before: runs under way fail, and whoever else uses "
+        f"these credentials is locked out. {question}"
     )
 
 
@@ -140,35 +137,33 @@ def _somebody_is_there() -> bool:
     return sys.stdin.isatty()
 
 
-def _up(deployed: Deployed, tell: Teller) -> Sequence[Failure]:
+def _up(deployed: Deployed, tell: Teller, again: str) -> Sequence[Failure]:
     with tell.progress("Deploying") as on_change:
         _, failures = deployed.up(on_change)
     tell.failures(failures)
     if failures:
         tell.note(
             "The update is not complete. What Lightly was told before stays registered where the new is not proved; "
-            "`pulumi up`, run again, continues from here, and so does `rotate`"
+            f"`{again}`, run again, continues from here"
         )
     return failures
 
 
-def _credentials(outputs: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What is known of each credential."""
-    told = ("kind", "created", "expires", "epoch")
-    return [
-        {"dataset": dataset, "datasource": purpose, **{name: known.get(name) for name in told}}
-        for dataset, by_purpose in (outputs.get("credentials") or {}).items()
-        for purpose, known in by_purpose.items()
-        if isinstance(known, Mapping)
-    ]
-
-
-def _table(document: Mapping[str, Any], *, up: bool) -> object:
+def _table(stack: str, results: Sequence[Renewed], *, up: bool) -> object:
     from rich.table import Table
+    from rich.text import Text
 
-    what = f"Credentials of stack {document['stack']}" + ("" if up else ", before `pulumi up`")
-    table = Table("Dataset", "Datasource", "Kind", "Epoch", "Created", "Expires", title=what, title_justify="left")
-    for it in document["credentials"]:
-        epoch = "" if it["epoch"] is None else f"{it['epoch']:g}"
-        table.add_row(it["dataset"], it["datasource"], it["kind"], epoch, it["created"] or "", it["expires"] or "")
+    title = f"Credentials of stack {stack}" + ("" if up else ", before `pulumi up`")
+    table = Table("Dataset", "Datasource", "Kind", "Epoch", "Created", "Renewed", title=title, title_justify="left")
+    for it in results:
+        epoch = it.facts.get("epoch")
+        renewed = Text("yes", style="green") if it.renewed else Text("")
+        if it.renewed is False:
+            renewed = Text("no", style="bold red")
+        note = Text(f"; {it.note}" if it.renewed and it.note else f" {it.note}" if it.note else "", overflow="fold")
+        table.add_row(
+            *(it.dataset, it.datasource, str(it.facts.get("kind") or "")),
+            *("" if epoch is None else f"{epoch:g}", str(it.facts.get("created") or "")),
+            Text.assemble(renewed, note),
+        )
     return table

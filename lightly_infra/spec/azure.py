@@ -179,6 +179,11 @@ class AzureSpec(DatasourceSpec):
         """Whether a SAS is signed here, anew in every epoch."""
         return self.sas_token is None
 
+    def how_to_end(self, signed_with: str, path: str) -> str:
+        """Regenerates a key of the account."""
+        account = self.account or path.removeprefix("azure://").partition("/")[0]
+        return f"az storage account keys renew --account-name {account} --key {signed_with}"
+
     def claims(self, *, on_destroy: str) -> Iterator[Claim]:  # noqa: ARG002 - what is made here is kept anyway
         """How a resource group and an account are made, and what lies in them."""
         group, account = self.resource_group, self.account

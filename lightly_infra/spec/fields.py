@@ -147,6 +147,25 @@ class DatasourceSpec(Spec, ABC):
         """Whether an external id is minted here, which is renewed only when somebody asks for it."""
         return False
 
+    def how_to_renew(self, *, external_ids: bool) -> str:
+        """How what Lightly gets in with is renewed where `lightly-infra rotate` cannot.
+
+        Args:
+            external_ids: Whether external ids are asked for, and not keys and SAS.
+        """
+        if external_ids:
+            return ""
+        return "it is your own: make another, set it with `pulumi config set --secret --path …` and run `pulumi up`"
+
+    def how_to_end(self, signed_with: str, path: str) -> str:  # noqa: ARG002 - for clouds to use
+        """The command that ends what one of the storage's own keys has signed; empty where none signs.
+
+        Args:
+            signed_with: Which of the keys.
+            path: What Lightly is told to look at.
+        """
+        return ""
+
     def claims(self, *, on_destroy: str) -> Iterator[Claim]:  # noqa: ARG002 - for clouds to use
         """What it says of things that other datasources of the stack may use too."""
         yield from ()

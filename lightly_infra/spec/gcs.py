@@ -168,6 +168,12 @@ class GcsSpec(BucketSpec):
         """Whether a new key is made in every epoch."""
         return self.access.rotate_every_days is not None
 
+    def how_to_renew(self, *, external_ids: bool) -> str:
+        """How a service account's key is renewed."""
+        if external_ids or self.access.credentials is not None:
+            return super().how_to_renew(external_ids=external_ids)
+        return "write rotate_every_days and run `pulumi up`, which makes another key and deletes this one"
+
     def claims(self, *, on_destroy: str) -> Iterator[Claim]:
         """What a share is like, and where and how a bucket is made."""
         access = self.access

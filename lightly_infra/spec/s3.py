@@ -270,6 +270,22 @@ class S3Spec(BucketSpec):
         """Whether a role is made that takes a minted one."""
         return self.access.kind == "delegated" and self.access.role_arn is None and self.access.external_id is None
 
+    def how_to_renew(self, *, external_ids: bool) -> str:
+        """How a role's external id or a user's key is renewed."""
+        access = self.access
+        if access.kind == "delegated":
+            if not external_ids:
+                return "a role has no key" + (
+                    "; `--external-ids` renews external ids" if self.mints_external_id else ""
+                )
+            if access.role_arn is not None:
+                return "let the trust policy of your role take another external_id as well, set it and run `pulumi up`"
+            return "set another external_id, and the one before as previous_external_id, and run `pulumi up`"
+        if external_ids or access.access_key_id is not None:
+            return super().how_to_renew(external_ids=external_ids)
+        users = "remove 'user', " if access.user is not None else ""
+        return f"{users}write rotate_every_days and run `pulumi up`, which makes another key and deletes this one"
+
     def claims(self, *, on_destroy: str) -> Iterator[Claim]:
         """What a share and a role are like, and where and how a bucket is made."""
         access = self.access

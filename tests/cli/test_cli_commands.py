@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from lightly_infra.cli.check import Log
 from lightly_infra.deployed import CannotAsk
 from lightly_infra.lightly import operations
 from lightly_infra.lightly.errors import PermissionsMissing
-from lightly_infra.stack.settings import ROTATION_KEY, Settings
+from lightly_infra.stack.settings import EXTERNAL_ID_ROTATION_KEY, ROTATION_KEY, Settings
 from lightly_infra.updates.changes import Change, Failure, Operation
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 TOKEN = "canary-token-7f01"
 KEYS = {"kind": "keys", "rotate_every_days": 30}
 EPOCH = epochs.epoch(epochs.today(), days=30)
+PURPOSES = ("input", "lightly")
 S3 = {"bucket": "acme-raw", "region": "eu-central-1"}
 
 
@@ -48,9 +50,12 @@ class MadeUp:
         self.secrets = {"canary-secret"}
         self.outputs: dict[str, Any] = {
             "datasets": {"scenes": {"id": "ab" * 12, "verified": True, "input": {"path": "s3://acme-raw/raw/"}}},
-            "credentials": {"scenes": {"input": {"kind": "access key", "epoch": EPOCH, "rotate_every_days": 30}}},
+            "credentials": {
+                "scenes": {it: {"kind": "access key", "epoch": EPOCH, "rotate_every_days": 30} for it in PURPOSES}
+            },
         }
         self.set: list[tuple[str, str]] = []
+        self.ups: list[dict[str, str]] = []
 
     def __call__(self, name: str, _: Path, *, on_log: Callable[[str, str], None]) -> MadeUp:
         self.name = name
@@ -62,7 +67,18 @@ class MadeUp:
             on_change(change)
         return self.changes, self.failures
 
-    up = drift
+    def up(self, on_change: Callable[[Change], None]) -> tuple[tuple[Change, ...], tuple[Failure, ...]]:
+        self.ups.append(dict(self.set))
+        if not self.failures:
+            counts = {key: int(value) for key, value in self.set}
+            self.outputs = copy.deepcopy(self.outputs)
+            for known in self.outputs["credentials"]["scenes"].values():
+                forced = counts.get(ROTATION_KEY, self.settings.rotation)
+                if known["kind"] == "role":
+                    known["epoch"] = counts.get(EXTERNAL_ID_ROTATION_KEY, self.settings.external_id_rotation)
+                elif "rotate_every_days" in known:
+                    known["epoch"] = epochs.epoch(epochs.today(), days=known["rotate_every_days"], forced=forced)
+        return self.drift(on_change)
 
     def set_config(self, key: str, value: str) -> None:
         self.set.append((key, value))
@@ -92,7 +108,7 @@ def test_a_check_has_all_subjects_and_the_programs_warnings(stack: MadeUp) -> No
 
     told = document(result)
     assert (result.exit_code, told["state"], told["stack"]) == (3, "expiring", "dev")
-    assert [it["subject"] for it in told["findings"]] == ["permissions", "credential", "drift"]
+    assert [it["subject"] for it in told["findings"]] == ["permissions", "credential", "credential", "drift"]
     assert told["warnings"] == ["a rule deletes early"]
 
 
@@ -158,12 +174,16 @@ def test_a_rotation_raises_the_number_by_one_and_updates(stack: MadeUp) -> None:
     assert told["credentials"] == [
         {
             "dataset": "scenes",
-            "datasource": "input",
+            "datasource": purpose,
             "kind": "access key",
             "created": None,
             "expires": None,
-            "epoch": EPOCH,
+            "epoch": EPOCH + 1,
+            "signed_with": None,
+            "renewed": True,
+            "note": None,
         }
+        for purpose in PURPOSES
     ]
 
 
@@ -191,12 +211,14 @@ def test_an_update_that_fails_is_told_with_how_to_go_on(stack: MadeUp) -> None:
 
     assert (result.exit_code, document(result)["ok"]) == (1, False)
     assert document(result)["failures"] == [{"resource": "", "message": "Lightly said no"}]
-    assert "`pulumi up`, run again, continues from here" in result.stderr
+    assert "`lightly-infra rotate --stack dev`, run again, continues from here" in result.stderr
+    assert document(result)["credentials"][0]["renewed"] is False
 
 
 def of_epoch(stack: MadeUp, behind: int) -> None:
     number = epochs.epoch(epochs.today(), days=30, forced=stack.settings.rotation) - behind
-    stack.outputs["credentials"]["scenes"]["input"]["epoch"] = number
+    for known in stack.outputs["credentials"]["scenes"].values():
+        known["epoch"] = number
 
 
 @pytest.mark.parametrize(("behind", "asked"), [(0, [(ROTATION_KEY, "4")]), (1, []), (2, [])])
@@ -218,7 +240,7 @@ def test_a_renewal_that_is_outstanding_is_finished_before_another_is_begun(
 def test_so_it_is_with_external_ids(monkeypatch: pytest.MonkeyPatch, done: int, asked: list[tuple[str, str]]) -> None:
     made = MadeUp("delegated")
     made.settings = replace(made.settings, external_id_rotation=2)
-    made.outputs["credentials"]["scenes"]["input"] = {"kind": "role", "epoch": done}
+    made.outputs["credentials"]["scenes"] = {it: {"kind": "role", "epoch": done} for it in PURPOSES}
     monkeypatch.setattr(deployed, "Deployed", made)
 
     assert run("rotate", "--yes", "--external-ids").exit_code == 0
@@ -274,6 +296,7 @@ def test_what_cannot_rotate_is_refused(
 
 def test_minted_external_ids_have_a_number_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
     made = MadeUp("delegated")
+    made.outputs["credentials"]["scenes"] = {it: {"kind": "role"} for it in PURPOSES}
     monkeypatch.setattr(deployed, "Deployed", made)
 
     assert run("rotate", "--yes", "--external-ids").exit_code == 0
@@ -294,3 +317,119 @@ def test_what_a_program_logs_is_told_and_its_warnings_are_kept() -> None:
     log("info", "hello")
 
     assert (log.warnings, told.lines) == (["careful"], [("info", "hello")])
+
+
+# -- what is not renewed, and what is ended
+
+
+def mixed(monkeypatch: pytest.MonkeyPatch, source: dict[str, Any], known: dict[str, Any]) -> MadeUp:
+    """A stack whose Input is renewed, and whose Lightly datasource is something else."""
+    made = MadeUp()
+    declared = {"scenes": {"input": {"s3": {**S3, "prefix": "raw/", "access": KEYS}}, "lightly": source}}
+    made.settings = replace(made.settings, datasets=spec.parse(declared))
+    made.outputs["credentials"]["scenes"]["lightly"] = known
+    monkeypatch.setattr(deployed, "Deployed", made)
+    return made
+
+
+KEY = {"kind": "access key"}
+OF_THE_USER = {"kind": "keys", "access_key_id": "AKIAIOSFODNN7EXAMPLE", "secret_access_key": "canary-secret-key"}
+GCS = {"bucket": "acme-lightly", "prefix": "made/", "project": "acme-vision"}
+
+
+@pytest.mark.parametrize(
+    ("source", "known", "renewed", "how"),
+    [
+        (
+            {"s3": {**S3, "prefix": "made/", "access": "keys"}},
+            KEY,
+            False,
+            "write rotate_every_days and run `pulumi up`",
+        ),
+        ({"s3": {**S3, "prefix": "made/", "access": {"kind": "keys", "user": "theirs"}}}, KEY, False, "remove 'user'"),
+        ({"s3": {**S3, "prefix": "made/", "access": OF_THE_USER}}, KEY, False, "pulumi config set --secret --path"),
+        ({"gcs": GCS}, {"kind": "service account key"}, False, "write rotate_every_days and run `pulumi up`"),
+        ({"s3": {**S3, "prefix": "made/", "access": "delegated"}}, {"kind": "role"}, None, "`--external-ids`"),
+    ],
+)
+def test_what_a_renewal_leaves_out_is_told_with_how_it_is_renewed(
+    source: dict[str, Any], known: dict[str, Any], renewed: bool | None, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mixed(monkeypatch, source, known)
+
+    result = run("rotate", "--yes", "--json")
+    mixed(monkeypatch, source, known)
+    shown = run("rotate", "--yes")
+
+    one, other = document(result)["credentials"]
+    assert (one["renewed"], other["renewed"]) == (True, renewed)
+    assert other["note"].startswith("not renewed: ")
+    assert how in other["note"]
+    assert result.exit_code == shown.exit_code == (3 if renewed is False else 0)
+    assert "not renewed" in " ".join(shown.stdout.split())
+    assert "canary" not in result.output + shown.output
+
+
+def test_a_renewal_that_asks_the_user_for_what_it_cannot_do_is_no_success_for_no_up(stack: MadeUp) -> None:
+    result = run("rotate", "--yes", "--no-up", "--json")
+
+    assert (result.exit_code, stack.ups) == (0, [])
+    assert {it["renewed"] for it in document(result)["credentials"]} == {False}
+
+
+@pytest.mark.parametrize("outstanding", [False, True])
+def test_what_lightly_holds_is_ended_by_going_past_it(stack: MadeUp, outstanding: bool) -> None:
+    """Two generations live: what is neither the newest nor the one before is deleted once the newest works."""
+    of_epoch(stack, int(outstanding))
+
+    result = run("rotate", "--yes", "--json", "--revoke-previous")
+
+    assert (result.exit_code, document(result)["value"]) == (0, 3)
+    assert stack.ups == [*([{}] if outstanding else []), {ROTATION_KEY: "3"}]
+    assert {it["epoch"] for it in document(result)["credentials"]} == {EPOCH + 3}
+
+
+def test_an_external_id_is_ended_once_lightly_has_been_told_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = MadeUp("delegated")
+    made.outputs["credentials"]["scenes"] = {it: {"kind": "role"} for it in PURPOSES}
+    monkeypatch.setattr(deployed, "Deployed", made)
+
+    result = run("rotate", "--yes", "--external-ids", "--revoke-previous", "--json")
+
+    assert result.exit_code == 0
+    assert made.ups == [{EXTERNAL_ID_ROTATION_KEY: "1"}, {EXTERNAL_ID_ROTATION_KEY: "2"}]
+
+
+def test_a_revocation_that_fails_goes_no_further(stack: MadeUp) -> None:
+    of_epoch(stack, 1)
+    stack.failures = (Failure("", "Lightly said no"),)
+
+    result = run("rotate", "--yes", "--revoke-previous")
+
+    assert (result.exit_code, stack.ups, stack.set) == (1, [{}], [])
+    assert "`lightly-infra rotate --stack dev --revoke-previous`, run again" in result.stderr
+
+
+def test_the_sas_before_is_ended_by_a_command_that_is_told_and_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = {"azure": {"resource_group": "acme", "account": "acmedata", "container": "made", "prefix": ""}}
+    known = {"kind": "SAS", "epoch": EPOCH, "rotate_every_days": 90, "signed_with": "key1", "expires": "2027-01-01"}
+    mixed(monkeypatch, source, known)
+
+    result = run("rotate", "--yes", "--revoke-previous", "--json")
+
+    _, sas = document(result)["credentials"]
+    assert (result.exit_code, sas["renewed"]) == (3, True)
+    assert "`az storage account keys renew --account-name acmedata --key key1`" in sas["note"]
+    assert "all else that uses that key" in sas["note"]
+
+
+def test_the_cost_of_a_revocation_is_told_before(stack: MadeUp, monkeypatch: pytest.MonkeyPatch) -> None:
+    questions: list[str] = []
+    monkeypatch.setattr(typer, "confirm", lambda question, **_: questions.append(question))
+    monkeypatch.setattr(rotate, "_somebody_is_there", lambda: True)
+
+    refused, later = run("rotate", "--revoke-previous"), run("rotate", "--revoke-previous", "--no-up", "--yes")
+
+    assert (refused.exit_code, later.exit_code, stack.set) == (2, 2, [])
+    assert "runs under way fail" in questions[0]
+    assert f"Set {ROTATION_KEY} to 3 and run `pulumi up`" in questions[0]

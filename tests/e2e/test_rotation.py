@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lightly_infra import provider
+from lightly_infra.renewals import REVOKED_BY
 from lightly_infra.sandbox.engine.interface import Program
 from lightly_infra.sandbox.environment import EngineName, Sandbox
 from tests.e2e.at_work import Reader, held, is_refused, use, verified_by_use
@@ -70,6 +71,37 @@ def test_renewals_lose_no_request_and_leave_two_generations(sandbox: Sandbox, re
         for it in living:
             use(sandbox, it)
     assert_proved(sandbox, renewal.program(ROTATIONS))
+
+
+@pytest.mark.parametrize(
+    ("name", "steps"), [("s3-keys", [REVOKED_BY]), ("gcs", [REVOKED_BY]), ("s3-external-id", [1, 2])]
+)
+def test_what_lightly_held_is_refused_after_a_revocation_and_lightly_works_all_the_while(
+    sandbox: Sandbox, name: str, steps: list[int]
+) -> None:
+    renewal = RENEWALS[name]
+    with verified_by_use(sandbox):
+        deploy(sandbox, renewal.program(0))
+        leaked = held(sandbox)
+        for count in steps:
+            deploy(sandbox, renewal.program(count))
+
+    assert all(is_refused(sandbox, it) for it in leaked)
+    for it in held(sandbox):
+        use(sandbox, it)
+    assert_proved(sandbox, renewal.program(steps[-1]))
+
+
+def test_a_sas_is_signed_with_another_key_after_a_revocation_so_that_the_key_before_can_be_regenerated(
+    sandbox: Sandbox,
+) -> None:
+    renewal = RENEWALS["azure"]
+    before, after = (
+        deploy(sandbox, renewal.program(count)).outputs["credentials"]["street-scenes"]["input"]["signed_with"]
+        for count in (0, REVOKED_BY)
+    )
+
+    assert {before, after} == {"key1", "key2"}
 
 
 def test_what_does_not_work_in_time_is_not_kept_and_nothing_older_goes(sandbox: Sandbox, renewal: Renewal) -> None:
