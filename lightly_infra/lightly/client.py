@@ -16,11 +16,11 @@ import time
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Final, Self, TypeGuard, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, Self, TypeGuard, TypeVar
 from urllib.parse import quote
 
 import httpx
-from pydantic import SecretStr, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, SecretStr, TypeAdapter, ValidationError
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from lightly_infra.lightly import transport as wire
@@ -41,6 +41,7 @@ from lightly_infra.lightly.models import (
     DatasourceConfig,
     DatasourceData,
     DatasourcePermissions,
+    check_dataset_id,
     check_dataset_name,
     secret_values,
     to_api,
@@ -61,9 +62,17 @@ _PAGE: Final = 5000  # what the official client asks for
 
 _PASSING: Final = frozenset({429, 502, 503, 504})
 _REFUSED: Final = frozenset({401, 403})
+_CREATED: Final = 201
 _TOO_MANY: Final = 429
 _NOT_FOUND: Final = 404
 _NEVER_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+
+
+class _Created(BaseModel):
+    """The answer to a POST; more than the id may be there."""
+
+    id: Annotated[str, AfterValidator(check_dataset_id)]
+
 
 _T = TypeVar("_T")
 _backoff: Final = wait_random_exponential(multiplier=0.5, max=10)
@@ -85,6 +94,7 @@ class LightlyClient:
         timeout: httpx.Timeout = TIMEOUT,
         transport: httpx.BaseTransport | None = None,
         sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Opens no connection yet.
 
@@ -96,6 +106,7 @@ class LightlyClient:
             timeout: Seconds for each phase of a request.
             transport: Instead of the network, for tests; it sees the token.
             sleep: Waits between attempts, for tests.
+            clock: Seconds since any moment, for tests.
 
         Raises:
             TokenMissing: The token is empty.
@@ -113,7 +124,9 @@ class LightlyClient:
         self._lock = Lock()
         # Replaced as a whole, under the lock, so that other threads may read it meanwhile.
         self._secrets = frozenset({self._token})
-        self._sleep = sleep
+        self.sleep: Final = sleep
+        self.clock: Final = clock
+        self._server_ahead: float | None = None
         self._http = httpx.Client(
             transport=wire.TokenTransport(self._token, inner),
             timeout=timeout,
@@ -151,15 +164,21 @@ class LightlyClient:
     def create_dataset(self, name: str, type: DatasetType) -> str:  # noqa: A002 - the API's word
         """Creates a dataset and returns its id. Raises DatasetNameExists."""
         body = {"name": check_dataset_name(name), "type": DatasetType(type).value, "creator": "USER_PIP"}
-        answer = self._json("POST", "/v1/datasets", dict[str, Any], body=body)
-        dataset_id = answer.get("id")
-        if not isinstance(dataset_id, str) or not dataset_id:
-            raise InvalidAnswer("POST /v1/datasets: the answer has no id")
-        return dataset_id
+        path = "/v1/datasets"
+        response = self._send("POST", path, body=body)
+        made = self._read(f"POST {path}", lambda: _Created.model_validate_json(response.content)).id
+        if response.status_code != _CREATED:
+            raise InvalidAnswer(
+                f"POST {path}: answered {response.status_code}, not {_CREATED}: nothing says it was made"
+            )
+        return made
 
     def get_dataset(self, dataset_id: str) -> DatasetData:
         """The dataset. Raises DatasetUnknown."""
-        return self._json("GET", _dataset(dataset_id), DatasetData)
+        found = self._json("GET", _dataset(dataset_id), DatasetData)
+        if found.id != dataset_id:
+            raise InvalidAnswer(f"GET {_dataset(dataset_id)}: the answer is about another dataset, {found.id}")
+        return found
 
     def find_datasets(self, name: str) -> list[DatasetData]:
         """This account's datasets of exactly that name: one at most, if the server keeps its rules."""
@@ -175,16 +194,16 @@ class LightlyClient:
 
     def update_dataset(self, dataset_id: str, *, name: str) -> None:
         """Renames the dataset. Raises DatasetUnknown, DatasetNameExists."""
-        self._send("PUT", _dataset(dataset_id), body={"name": check_dataset_name(name)})
+        self._do("PUT", _dataset(dataset_id), body={"name": check_dataset_name(name)})
 
     def delete_dataset(self, dataset_id: str) -> None:
         """Deletes the dataset with its datasources. Raises DatasetUnknown, also when a lost answer was a success."""
-        self._send("DELETE", _dataset(dataset_id))
+        self._do("DELETE", _dataset(dataset_id))
 
     def set_datasource(self, dataset_id: str, config: DatasourceConfig) -> None:
         """Sets the datasource of the config's purpose, in place of the one before. Raises DatasetUnknown."""
         self.hide(secret_values(config))
-        self._send("PUT", f"{_dataset(dataset_id)}/datasource", body=to_api(config))
+        self._do("PUT", f"{_dataset(dataset_id)}/datasource", body=to_api(config))
 
     def get_datasource(self, dataset_id: str, purpose: Purpose) -> DatasourceData:
         """The datasource of that purpose. Raises ApiError where there is none, DatasetUnknown."""
@@ -197,6 +216,13 @@ class LightlyClient:
         path = f"{_dataset(dataset_id)}/datasource/all"
         answer = self._json("GET", path, list[dict[str, Any]])
         return self._read(f"GET {path}", lambda: [DatasourceData.from_api(item) for item in answer])
+
+    def server_time(self, at: float) -> float | None:
+        """What Lightly's clock showed when ours (`clock`) showed `at`: seconds since 1970; None where it never says.
+
+        As the `Date` of the last answer tells, which counts whole seconds and is rounded down (RFC 9110, 5.6.7).
+        """
+        return None if self._server_ahead is None else at + self._server_ahead
 
     def hide(self, secrets: Iterable[str]) -> None:
         """Keeps `secrets` out of every message from now on, as the token and the secrets that were sent here are."""
@@ -235,6 +261,12 @@ class LightlyClient:
         response = self._send(method, path, query=query, body=body)
         return self._read(f"{method} {path}", lambda: TypeAdapter(kind).validate_json(response.content))
 
+    def _do(self, method: str, path: str, *, body: Mapping[str, str] | None = None) -> None:
+        """A request whose answer has no body, or at least one that the API could have made."""
+        response = self._send(method, path, body=body)
+        if response.content.strip():
+            self._read(f"{method} {path}", lambda: TypeAdapter(Any).validate_json(response.content))
+
     def _read(self, request: str, reader: Callable[[], _T]) -> _T:
         """What `reader` makes of an answer. Raises InvalidAnswer, which names fields but no values."""
         try:
@@ -260,7 +292,7 @@ class LightlyClient:
             retry=retry_if_exception(lambda error: _may_repeat(method, error)),
             stop=stop_after_attempt(_ATTEMPTS),
             wait=_wait,
-            sleep=self._sleep,
+            sleep=self.sleep,
             reraise=True,
         )
         return attempts(self._send_once, method, path, query, body)
@@ -277,6 +309,8 @@ class LightlyClient:
             failure = InvalidAnswer(f"{method} {path}: the answer's compression is broken")
         if failure is not None:
             raise failure
+        if (date := _date(response)) is not None:
+            self._server_ahead = date - self.clock()
         if response.is_success:
             return response
         raise self._refusal(f"{method} {path}", response)
@@ -318,6 +352,16 @@ class LightlyClient:
     def _clean(self, text: str) -> str:
         # Redacted before it is shortened: half a secret would not be recognised.
         return one_line(redact(text, (secret.get_secret_value() for secret in self._secrets)))
+
+
+def _date(response: httpx.Response) -> float | None:
+    """When the answer was made, in seconds since 1970; None where it does not say, or a cache has kept it."""
+    if "age" in response.headers:
+        return None
+    try:
+        return parsedate_to_datetime(response.headers.get("date", "")).timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 def _dataset(dataset_id: str) -> str:

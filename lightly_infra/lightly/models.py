@@ -332,8 +332,9 @@ class DatasetData(_Data):
     type: str
     """One of DatasetType, or something newer."""
     n_samples: Annotated[int, Field(strict=True, ge=0)]
+    created_at: Annotated[int, Field(strict=True, ge=0)] | None = None
+    """Milliseconds since 1970 by Lightly's clock; None when the answer does not say, as below."""
     datasources: tuple[str, ...] | None = None
-    """None when the answer does not say."""
 
 
 class DatasourceData(_Data):

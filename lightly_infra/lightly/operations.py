@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import time
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from tenacity import Retrying, retry_if_exception_type, wait_random_exponential
 
@@ -13,6 +15,7 @@ from lightly_infra.lightly.errors import (
     BOTH,
     ApiError,
     DatasetConflict,
+    DatasetNameExists,
     DatasetUnknown,
     InvalidAnswer,
     LightlyError,
@@ -24,7 +27,7 @@ from lightly_infra.lightly.redaction import one_line
 from lightly_infra.permissions import Purpose
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from lightly_infra.lightly.client import LightlyClient
     from lightly_infra.lightly.models import DatasetData, DatasourcePermissions
@@ -32,12 +35,23 @@ if TYPE_CHECKING:
 # Seconds. AWS's IAM and Google's take 10-30 s until a new grant is known everywhere; the rest is patience.
 VERIFY_DEADLINE: Final = 120.0
 
+# Seconds by which the clocks of one service's machines may differ: NTP keeps them within tens of milliseconds on the
+# Internet (RFC 5905, appendix), so this is patience. `Date` being rounded down adds up to another second.
+CLOCK_TOLERANCE: Final = 1.0
+
+# Seconds to wait before reading again what was written just now and is not to be seen.
+_READ_AGAIN: Final = (0.5, 1.0, 2.0)
+
 # What the API answers instead of permissions when it could not even use the credentials.
 _CREDENTIALS_ERROR: Final = "DATASET_DATASOURCE_CREDENTIALS_ERROR"
 
 _BAD_REQUEST: Final = 400
+_SERVER_ERROR: Final = 500
 # Refused before anything was looked at: nothing to be found out by asking for the name.
 _NOT_ABOUT_THE_NAME: Final = frozenset({401, 403, 429})
+
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -48,7 +62,7 @@ class RegisteredDataset:
     name: str
     type: str
     adopted: bool
-    """It was somebody's before us, so it is never deleted by us."""
+    """It was there before us, so it is never deleted by us."""
 
 
 def create_or_adopt(
@@ -58,12 +72,12 @@ def create_or_adopt(
     type: DatasetType | None,  # noqa: A002 - the API's word
     dataset_id: str | None = None,
     adopt: bool = False,
+    take_over: str | None = None,
 ) -> RegisteredDataset:
-    """The dataset of that name or id: created, taken over, or adopted.
+    """The dataset of that name or id: created, or used because the user says so.
 
-    A new dataset costs one call. Creating is not idempotent: a crash after it leaves an orphan that the next
-    run meets by its name. So a dataset without samples and datasources is taken over, one with content only
-    by `adopt`.
+    A new dataset costs two calls: it is made, and read back. Of one that is there already nobody can tell whose it is,
+    unless our own POST made it in this very call and only its answer was lost: see ADR 22.
 
     Args:
         client: The client.
@@ -71,40 +85,108 @@ def create_or_adopt(
         type: Its type; None takes any existing one and creates Images, the API's default.
         dataset_id: Adopts this one, whatever its name.
         adopt: Adopts one of that name, with whatever is in it; creates it where there is none.
+        take_over: The id of an empty dataset that an interrupted run left: it counts as created here.
 
     Raises:
-        InvalidInput: The name or the id can't be one.
-        DatasetUnknown: There is no dataset of `dataset_id`.
+        InvalidInput: The name or an id is invalid.
+        DatasetUnknown: There is no dataset of `dataset_id` or `take_over`.
         DatasetConflict: There is one that may not be used; the message says how to go on.
-        ApiError, Unreachable: It could not be created, and none was found.
+        ApiError, Unreachable, InvalidAnswer: It could not be created, and none was found.
     """
-    if dataset_id is not None:
-        return _by_id(client, dataset_id, type)
-    check_dataset_name(name := name or "")
-    if adopt and (found := _by_name(client, name)):
-        return _taken(found, type, adopted=True)
-    wanted = type or DatasetType.IMAGES
-    try:
-        return RegisteredDataset(client.create_dataset(name, wanted), name, wanted.value, adopted=False)
-    except (ApiError, Unreachable, InvalidAnswer) as error:
-        if not _may_exist(error):
-            raise
-        # Which error a taken name gives is not documented, and a lost answer may have been a good one: look.
-        found = _by_name(client, name)
-        if found is None:
-            raise
-    if not adopt and (content := _content(client, found)):
+    wanted = DatasetWanted(name, type, dataset_id, adopt=adopt, take_over=take_over)
+    if (dataset_id or take_over or adopt) and (found := existing(client, wanted)):
+        return found
+    return _created(client, check_dataset_name(name or ""), wanted)
+
+
+@dataclass(frozen=True)
+class DatasetWanted:
+    """Which dataset is meant, as for `create_or_adopt`."""
+
+    name: str | None
+    type: DatasetType | None
+    dataset_id: str | None = None
+    adopt: bool = False
+    take_over: str | None = None
+
+    @property
+    def type_if_new(self) -> DatasetType:
+        """The API's default where none is given."""
+        return self.type or DatasetType.IMAGES
+
+
+def existing(client: LightlyClient, wanted: DatasetWanted) -> RegisteredDataset | None:
+    """The dataset that is there and would be used; None where one would be created.
+
+    Raises:
+        InvalidInput, DatasetUnknown, DatasetConflict: as `create_or_adopt` does.
+    """
+    if wanted.dataset_id is not None:
+        found = _by_id(client, wanted.dataset_id, "id")
+    elif wanted.take_over is not None:
+        return _left_behind(client, wanted.take_over, wanted)
+    else:
+        named = client.find_datasets(check_dataset_name(wanted.name or ""))
+        if not named:
+            return None
+        if len(named) > 1 or not wanted.adopt:
+            raise _conflict(named, wanted)
+        found = named[0]
+    if wanted.type is not None and found.type != wanted.type:
         raise DatasetConflict(
-            f"dataset {name!r} exists already ({found.type}, id {found.id}, {content}), maybe someone else's: "
-            f"set `adopt: true` or `id: {found.id}` to use it (it is then never deleted), or change the name"
+            f"dataset {found.name!r} (id {found.id}) holds {found.type}, not {wanted.type}, and a type can't change: "
+            f"set `type: {found.type}`, or choose another name or `id:`"
         )
-    return _taken(found, type, adopted=adopt)
+    return RegisteredDataset(found.id, found.name, found.type, adopted=True)
 
 
-def _by_id(client: LightlyClient, dataset_id: str, type: DatasetType | None) -> RegisteredDataset:  # noqa: A002
+def _created(client: LightlyClient, name: str, wanted: DatasetWanted) -> RegisteredDataset:
+    started = client.clock()
+    failure: LightlyError
+    try:
+        made = client.create_dataset(name, wanted.type_if_new)
+    except (ApiError, Unreachable, InvalidAnswer) as error:
+        failure = error
+    else:
+        _confirm_created(client, made, name, wanted, started)
+        return RegisteredDataset(made, name, wanted.type_if_new.value, adopted=False)
+    if not _may_exist(failure):
+        raise failure
+    # Which error a taken name gives is not documented, and a lost answer may have been a good one: look.
+    try:
+        found = client.find_datasets(name)
+    except LightlyError:
+        raise failure from None
+    if not found:
+        raise failure
+    if _is_lost(failure) and len(found) == 1 and _is_made_since(client, found[0], wanted, started):
+        return RegisteredDataset(found[0].id, name, found[0].type, adopted=False)
+    if wanted.adopt and (there := existing(client, wanted)):
+        return there
+    raise _conflict(found, wanted)
+
+
+def _confirm_created(client: LightlyClient, made: str, name: str, wanted: DatasetWanted, started: float) -> None:
+    """Raises unless a new dataset is there, and is the only one of its name."""
+    found = read_back(client, lambda: client.find_datasets(name), lambda seen: any(it.id == made for it in seen))
+    mine = next((it for it in found if it.id == made), None)
+    if mine is None or mine.type != wanted.type_if_new or mine.n_samples:
+        seen = "; ".join(_described(it) for it in found) or "none"
+        raise InvalidAnswer(
+            f"Lightly says that it made dataset {name!r} ({wanted.type_if_new}, empty) as {made}, but of that name it "
+            f"has: {seen}. Nothing was set on it; check LIGHTLY_SERVER_LOCATION and whether a proxy answered"
+        )
+    if others := [it for it in found if it.id != made]:
+        # Left where it is, the next run would make one more.
+        if _is_made_since(client, mine, wanted, started):
+            client.delete_dataset(made)
+        raise _conflict(others, wanted)
+
+
+def _by_id(client: LightlyClient, dataset_id: str, field: str) -> DatasetData:
     check_dataset_id(dataset_id)
     try:
-        found = client.get_dataset(dataset_id)
+        return client.get_dataset(dataset_id)
     except DatasetUnknown as error:
         raise DatasetUnknown(
             f"GET of dataset {dataset_id}",
@@ -112,39 +194,96 @@ def _by_id(client: LightlyClient, dataset_id: str, type: DatasetType | None) -> 
             code=error.code,
             message=error.message,
             request_id=error.request_id,
-            remedy="Check `id:` (it is in the address of the dataset's page in the app) and that the token's "
-            "user may see it, or remove `id:` to create the dataset",
+            remedy=f"Check `{field}:` (it is in the address of the dataset's page in the app) and that the token's "
+            f"user may see it, or remove `{field}:` to create the dataset",
         ) from None
-    return _taken(found, type, adopted=True)
 
 
-def _by_name(client: LightlyClient, name: str) -> DatasetData | None:
-    found = client.find_datasets(name)
-    if len(found) > 1:
-        ids = ", ".join(sorted(dataset.id for dataset in found))
-        raise DatasetConflict(f"there are {len(found)} datasets named {name!r}: say which one with `id:` ({ids})")
-    return found[0] if found else None
-
-
-def _taken(found: DatasetData, type: DatasetType | None, *, adopted: bool) -> RegisteredDataset:  # noqa: A002
-    if type is not None and found.type != type:
+def _left_behind(client: LightlyClient, dataset_id: str, wanted: DatasetWanted) -> RegisteredDataset:
+    """The dataset to take over, if nothing speaks against its being what an interrupted run left."""
+    found = _by_id(client, dataset_id, "take_over")
+    problems = []
+    if found.name != wanted.name:
+        problems.append(f"it is named {found.name!r}, not {wanted.name!r}")
+    if found.type != wanted.type_if_new:
+        problems.append(f"it holds {found.type}, not {wanted.type_if_new}")
+    if content := _content(client, found):
+        problems.append(f"it has {content}")
+    if problems:
         raise DatasetConflict(
-            f"dataset {found.name!r} (id {found.id}) holds {found.type}, not {type}, and a type can't change: "
-            f"set `type: {found.type}`, or choose another name or `id:`"
+            f"dataset {dataset_id} can't be taken over ({'; '.join(problems)}): only an empty one of the same name and "
+            "type can be what an interrupted run left. Remove `take_over:`, or use the dataset with "
+            f"`id: {dataset_id}` (it is then never deleted)"
         )
-    return RegisteredDataset(found.id, found.name, found.type, adopted=adopted)
+    return RegisteredDataset(found.id, found.name, found.type, adopted=False)
 
 
-def _may_exist(error: ApiError | Unreachable | InvalidAnswer) -> bool:
+def _conflict(found: Sequence[DatasetData], wanted: DatasetWanted) -> DatasetConflict:
+    """That the name is taken, by what, and each of the ways on."""
+    if len(found) > 1:
+        each = "; ".join(_described(it) for it in found)
+        return DatasetConflict(f"there are {len(found)} datasets named {wanted.name!r}: say which with `id:` ({each})")
+    (other,) = found
+    fits = wanted.type in {None, other.type}
+    use = f"set `adopt: true` or `id: {other.id}`" + ("" if fits else f", and `type: {other.type}`")
+    ways = [f"to use it, {use} (it is then never deleted)", "to make another, choose another name"]
+    if fits and not other.n_samples and not other.datasources:
+        ways.append(f"if an interrupted run of this very stack left it, set `take_over: {other.id}`")
+    return DatasetConflict(
+        f"dataset {wanted.name!r} exists already, maybe someone else's or another stack's: {_described(other)}. "
+        f"Either {'; or '.join(ways)}"
+    )
+
+
+def _described(dataset: DatasetData) -> str:
+    parts = [f"id {dataset.id}", dataset.type, f"{dataset.n_samples} samples"]
+    if count := len(dataset.datasources or ()):
+        parts.append(f"{count} datasource{'s'[: count > 1]}")
+    if dataset.created_at is not None:
+        with suppress(ValueError, OverflowError, OSError):  # no date that anybody could read
+            parts.append(f"created {datetime.fromtimestamp(dataset.created_at / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC")
+    return ", ".join(parts)
+
+
+def _is_made_since(client: LightlyClient, found: DatasetData, wanted: DatasetWanted, started: float) -> bool:
+    """Whether a dataset can only be what our own POST has made: of our type, empty, and no older than the call."""
+    since = client.server_time(started)
+    return (
+        found.type == wanted.type_if_new
+        and since is not None
+        and found.created_at is not None
+        and found.created_at / 1000 >= since - CLOCK_TOLERANCE
+        and not _content(client, found)
+    )
+
+
+def _is_lost(error: LightlyError) -> bool:
+    """Whether a POST may have been carried out all the same."""
+    return not isinstance(error, ApiError) or error.status >= _SERVER_ERROR
+
+
+def read_back(client: LightlyClient, read: Callable[[], _T], is_right: Callable[[_T], bool]) -> _T:
+    """What `read` sees, read again for some seconds while it is not what was written: replicas lag behind."""
+    seen = read()
+    for wait in _READ_AGAIN:
+        if is_right(seen):
+            break
+        client.sleep(wait)
+        seen = read()
+    return seen
+
+
+def _may_exist(error: LightlyError) -> bool:
+    """Whether there may be a dataset of the name: it was taken, or the answer was lost."""
     if isinstance(error, Unreachable):
         return error.may_have_arrived
-    if isinstance(error, InvalidAnswer):
+    if not isinstance(error, ApiError):
         return True
     return error.status >= _BAD_REQUEST and error.status not in _NOT_ABOUT_THE_NAME
 
 
 def _content(client: LightlyClient, found: DatasetData) -> str:
-    """What is in a dataset, in words; empty when nothing is, so that it can only be an orphan."""
+    """What is in a dataset, in words; empty when nothing is."""
     if found.n_samples:
         return f"{found.n_samples} samples"
     # Asked even when the dataset says that it has none: taking over must not go wrong.
@@ -152,20 +291,61 @@ def _content(client: LightlyClient, found: DatasetData) -> str:
     return f"{count} datasource{'s'[: count > 1]}" if count else ""
 
 
-# What tells one place from another, and what people call it; the last two are of one type only.
-_PLACE: Final = {"type": "type", "full_path": "path", "account_name": "account", "obs_endpoint": "endpoint"}
-
-
-def existing_dataset(client: LightlyClient, *, name: str | None, dataset_id: str | None) -> str | None:
-    """The id of the dataset that would be adopted; None where there is none of that name.
+def rename(client: LightlyClient, dataset_id: str, name: str) -> None:
+    """Gives a dataset another name, and reads it back.
 
     Raises:
-        DatasetConflict: There are several of that name.
+        InvalidInput: The name is invalid.
+        DatasetUnknown: There is no such dataset.
+        DatasetConflict: The name is taken.
+        InvalidAnswer: Lightly answered success, and the dataset has its old name.
     """
-    if dataset_id is not None:
-        return dataset_id
-    found = _by_name(client, name) if name else None
-    return found.id if found else None
+    try:
+        client.update_dataset(dataset_id, name=name)
+    except DatasetNameExists:
+        taken = True
+    else:
+        taken = False
+    if taken:
+        raise DatasetConflict(
+            f"dataset {dataset_id} can't be renamed to {name!r}: Lightly has another dataset of that name. "
+            "Choose another name, or rename or delete that other one in the Lightly app first"
+        )
+    seen = read_back(client, lambda: client.get_dataset(dataset_id), lambda it: it.name == name)
+    if seen.name != name:
+        raise InvalidAnswer(
+            f"Lightly says that dataset {dataset_id} is renamed to {name!r}, but it is still named {seen.name!r}. "
+            "Run `pulumi up` again, and tell Lightly's support if that does not help"
+        )
+
+
+def delete(client: LightlyClient, dataset_id: str) -> None:
+    """Deletes a dataset, and makes sure that it is gone; nothing where there is none.
+
+    Raises:
+        InvalidAnswer: Lightly answered success, and the dataset is still there.
+    """
+    try:
+        client.delete_dataset(dataset_id)
+    except DatasetUnknown:
+        return  # somebody was faster; what was wanted holds
+    if read_back(client, lambda: _exists(client, dataset_id), lambda exists: not exists):
+        raise InvalidAnswer(
+            f"Lightly says that dataset {dataset_id} is deleted, but it is still there. Run the same command again, or "
+            "delete it in the Lightly app"
+        )
+
+
+def _exists(client: LightlyClient, dataset_id: str) -> bool:
+    try:
+        client.get_dataset(dataset_id)
+    except DatasetUnknown:
+        return False
+    return True
+
+
+# What tells one place from another, and what people call it; the last two are of one type only.
+_PLACE: Final = {"type": "type", "full_path": "path", "account_name": "account", "obs_endpoint": "endpoint"}
 
 
 def check_datasources(

@@ -27,15 +27,21 @@ OnDestroy = Literal["keep", "delete"]
 KEEP: Final = "keep"
 DELETE: Final = "delete"
 
-# What counts when a dataset is adopted, and never again.
-_AT_ADOPTION: Final = ("datasources", "replace_datasources")
+# What counts when an existing dataset is taken, and never again.
+_AT_ADOPTION: Final = ("take_over", "datasources", "replace_datasources")
+
+# Which field is wrong when the dataset that it names may not be used.
+_MEANS: Final = ("dataset_id", "take_over", "name")
 
 
 class Provider(LightlyProvider):
     """Creates, adopts, renames and, only if told to, deletes datasets."""
 
     def check(self, olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
-        """Refuses what the API refuses, and a new type that would silently cost the dataset its content."""
+        """Refuses what the API refuses, a change of type in place, and an existing dataset that may not be used."""
+        # For this method alone: what it leaves out is neither compared nor in state.
+        previewing = news.get("previewing") is True
+        news = {name: value for name, value in news.items() if name != "previewing"}
         name, dataset_id, kind = news.get("name"), news.get("dataset_id"), news.get("type")
         failures = []
         if name is None and dataset_id is None:
@@ -43,6 +49,7 @@ class Provider(LightlyProvider):
         for field, value, rule in (
             ("name", name, models.check_dataset_name),
             ("dataset_id", dataset_id, models.check_dataset_id),
+            ("take_over", news.get("take_over"), models.check_dataset_id),
         ):
             if isinstance(value, str):
                 try:
@@ -55,17 +62,17 @@ class Provider(LightlyProvider):
         if (on_destroy := news.get("on_destroy")) not in {KEEP, DELETE}:
             failures.append(CheckFailure("on_destroy", f"{on_destroy!r}: use {KEEP!r} or {DELETE!r}"))
         # The old inputs are all there is to see here; `diff` looks again, at the outputs.
-        if dataset_id == olds.get("dataset_id") and (problem := _type_problem(olds, kind)):
+        if dataset_id == olds.get("dataset_id") and (problem := _type_problem(olds, news)):
             failures.append(CheckFailure("type", problem))
-        if not olds and not failures:
-            failures = self._adoption_failures(news)
-        return CheckResult(news, failures)
+        return CheckResult(news, failures or self._not_to_be_used(olds, news, previewing=previewing))
 
     def diff(self, id_: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-        """Another id or another type is another dataset; everything else changes in place.
+        """Another id, or another type with another name, is another dataset; everything else changes in place.
+
+        Another dataset is there before the old one is deleted, if it is: what fails in between costs nothing.
 
         Raises:
-            DatasetConflict: the type would change of a dataset that may not be deleted.
+            DatasetConflict: the type would change of a dataset that keeps its name, or its id.
         """
         dataset_id, kind = news.get("dataset_id"), news.get("type")
         if dataset_id is not None:
@@ -75,26 +82,19 @@ class Provider(LightlyProvider):
             is_another = olds.get("dataset_id") is not None and news.get("name") != olds.get("name")
         if is_another:
             replaces = ["dataset_id"]
-        elif problem := _type_problem(olds, kind):
+        elif problem := _type_problem(olds, news):
             raise DatasetConflict(problem)
         else:
             replaces = changed(olds, news, "type") if kind is not None else []
-        # Names are unique at Lightly: the old dataset must be gone before the new one is made.
         changes = None if replaces or not _differ_at_adoption_only(olds, news) else False
-        return DiffResult(changes, replaces=replaces, delete_before_replace=True)
+        return DiffResult(changes, replaces=replaces, delete_before_replace=False)
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Registers the dataset, or takes an existing one where `operations.create_or_adopt` allows it."""
-        registered = operations.create_or_adopt(
-            self.client,
-            name=props.get("name", ""),
-            type=models.DatasetType(props["type"]) if props.get("type") else None,
-            dataset_id=props.get("dataset_id"),
-            adopt=bool(props.get("adopt")),
-        )
-        if registered.adopted and (wanted := props.get("datasources")):
+        registered = operations.create_or_adopt(self.client, **_wanted(props))
+        if registered.adopted and (datasources := props.get("datasources")):
             operations.check_datasources(
-                self.client, registered.id, wanted, replace=bool(props.get("replace_datasources"))
+                self.client, registered.id, datasources, replace=bool(props.get("replace_datasources"))
             )
         actual = {"name": registered.name, "type": registered.type, "adopted": registered.adopted}
         return CreateResult(registered.id, without_provider(props) | actual)
@@ -114,7 +114,7 @@ class Provider(LightlyProvider):
         """Renames the dataset in place; whatever else can change is only known to us."""
         name = news.get("name", olds["name"])
         if name != olds["name"]:
-            self.client.update_dataset(id_, name=name)
+            operations.rename(self.client, id_, name)
         actual = {"name": name, "type": olds["type"], "adopted": olds["adopted"]}
         return UpdateResult(without_provider(news) | actual)
 
@@ -122,28 +122,56 @@ class Provider(LightlyProvider):
         """Deletes the dataset if it is ours and the user said so; keeps it otherwise."""
         if not _may_be_deleted(props):
             return
-        try:
-            self.client.delete_dataset(id_)
-        except DatasetUnknown:
-            return  # somebody was faster; what was wanted holds
+        operations.delete(self.client, id_)
 
-    def _adoption_failures(self, news: dict[str, Any]) -> list[CheckFailure]:
-        """Whether an existing dataset's datasources would be replaced; nothing where Lightly can't be asked."""
-        wanted = _known(news.get("datasources"))
-        if not wanted or is_unknown(news.get("name")) or is_unknown(news.get("dataset_id")):
+    def _not_to_be_used(self, olds: dict[str, Any], news: dict[str, Any], *, previewing: bool) -> list[CheckFailure]:
+        """Whether the dataset that is meant is missing or may not be used; nothing where Lightly can't be asked."""
+        means = next(it for it in _MEANS if news.get(it) is not None)
+        kind, before = news.get("type"), olds.get("type")
+        has_changed = kind is not None and before not in {None, kind} if means == "name" else changed(olds, news, means)
+        is_another = not olds or has_changed
+        # Whether a name is free a creation finds out by itself: asking first is for previews.
+        must_be_asked = means != "name" or news.get("adopt") or previewing
+        if not is_another or not must_be_asked or any(is_unknown(news.get(it)) for it in (*_MEANS, "type")):
             return []
-        name = news.get("name") if news.get("adopt") else None
-        replace = bool(news.get("replace_datasources"))
         try:
-            found = operations.existing_dataset(self.client, name=name, dataset_id=news.get("dataset_id"))
-            replaced = operations.check_datasources(self.client, found, wanted, replace=replace) if found else []
+            found = operations.existing(self.client, operations.DatasetWanted(**_wanted(news)))
+        except (DatasetConflict, DatasetUnknown) as error:
+            return [CheckFailure(means, str(error))]
+        except LightlyError:
+            return []  # a preview works without a token, and `create` says what is wrong
+        if found is None or not found.adopted:
+            return []
+        pulumi.log.info(
+            f"dataset {found.name!r} (id {found.id}, {found.type}) exists: it is adopted as it is, and never deleted"
+        )
+        return [] if olds else self._replaced(found.id, news)
+
+    def _replaced(self, dataset_id: str, news: dict[str, Any]) -> list[CheckFailure]:
+        """Whether an existing dataset's datasources would be replaced that may not be."""
+        replace = bool(news.get("replace_datasources"))
+        if not (wanted := _known(news.get("datasources"))):
+            return []
+        try:
+            replaced = operations.check_datasources(self.client, dataset_id, wanted, replace=replace)
         except DatasetConflict as error:
             return [CheckFailure("datasources", str(error))]
         except LightlyError:
-            return []  # a preview works without a token, and `create` says what is wrong
+            return []
         for line in replaced:
-            pulumi.log.warn(f"dataset {found}: its datasource is replaced: {line}")
+            pulumi.log.warn(f"dataset {dataset_id}: its datasource is replaced: {line}")
         return []
+
+
+def _wanted(props: dict[str, Any]) -> dict[str, Any]:
+    """Which dataset is meant, as `operations` wants it told."""
+    return {
+        "name": props.get("name"),
+        "type": models.DatasetType(props["type"]) if props.get("type") else None,
+        "dataset_id": props.get("dataset_id"),
+        "adopt": bool(props.get("adopt")),
+        "take_over": props.get("take_over"),
+    }
 
 
 def _known(wanted: object) -> dict[str, dict[str, str]]:
@@ -165,14 +193,20 @@ def _differ_at_adoption_only(olds: dict[str, Any], news: dict[str, Any]) -> bool
     return bool(changed(olds, news, *_AT_ADOPTION)) and not changed(olds, news, *others)
 
 
-def _type_problem(olds: dict[str, Any], kind: object) -> str | None:
-    """Why the dataset may not get the type `kind`; None if it may, or has it."""
-    if not isinstance(kind, str) or olds.get("type") in {None, kind} or _may_be_deleted(olds):
+def _type_problem(olds: dict[str, Any], news: dict[str, Any]) -> str | None:
+    """Why the dataset may not get another type; None if it may, or keeps the one it has."""
+    kind, name = news.get("type"), news.get("name")
+    if not isinstance(kind, str) or olds.get("type") in {None, kind}:
+        return None
+    said = f"a dataset's type cannot change from {olds['type']!r} to {kind!r}"
+    if news.get("dataset_id") is not None:
+        return f"{said}: set `type: {olds['type']}`, or the `id:` of another dataset"
+    if is_unknown(name) or name != olds.get("name"):
         return None
     return (
-        f"a dataset's type cannot change from {olds['type']!r} to {kind!r}: the dataset would be deleted and made "
-        "anew. Declare the new one under another name, or deploy 'on_destroy: delete' first (adopted datasets are "
-        "never deleted)"
+        f"{said}, and names are unique at Lightly. For another dataset, change its `name:` in the same edit: the new "
+        "one is made first, then the old one stays, or is deleted with 'on_destroy: delete'. Or declare the new one "
+        "beside the old, under another key"
     )
 
 
@@ -194,7 +228,11 @@ class DatasetResourceArgs(TypedDict):
     """An existing dataset, by its 24 hexadecimal digits. It is never deleted."""
 
     adopt: NotRequired[bool]
-    """Take the dataset of that name even if it has content; it is then never deleted. Default: no."""
+    """Take the dataset of that name where there is one; it is then never deleted. Default: no."""
+
+    take_over: NotRequired[pulumi.Input[str]]
+    """The id of an empty dataset of that name and type which an interrupted run of this stack left: it counts as made
+    here. Once that is done, it means nothing and may go."""
 
     datasources: NotRequired[Mapping[str, Mapping[str, pulumi.Input[str]]]]
     """Of a dataset that is adopted: what its datasources are to be, by purpose: `type` and `full_path` (without it:
@@ -221,4 +259,5 @@ class Dataset(Resource, module="lightly", name="Dataset"):
     ) -> None:
         # Only what is mentioned here has an output.
         defaults = {"name": None, "type": None, "adopt": False, "on_destroy": KEEP, "adopted": None}
-        super().__init__(Provider(), resource_name, {**defaults, **args}, opts)
+        previewing = {"previewing": pulumi.runtime.is_dry_run()}
+        super().__init__(Provider(), resource_name, {**defaults, **args, **previewing}, opts)

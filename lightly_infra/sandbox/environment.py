@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import secrets
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -64,6 +65,9 @@ _TYPES: Final[Mapping[str, CloudName]] = {
 """Which cloud serves a type of datasource, as the API calls it."""
 
 _SCHEMES: Final[Mapping[str, CloudName]] = {"s3": "s3", "azure": "azure", "gs": "gcs", "obs": "obs"}
+
+
+_LOGGER: Final = logging.getLogger(__name__)
 
 
 class Sandbox:
@@ -257,8 +261,13 @@ class Sandbox:
         """Starts the clouds that the program needs, and has them play the user's part; side by side."""
         settings = project.settings(program)
         for key, dataset in settings.datasets.items():
-            if dataset.id is not None:
-                self.lightly.put_dataset(dataset.id, key, dataset.type or DatasetType.IMAGES)
+            for field, given in (("id", dataset.id), ("take_over", dataset.take_over)):
+                kind = dataset.type or DatasetType.IMAGES
+                if given is not None and self.lightly.put_dataset(given, dataset.name or key, kind):
+                    self._say(
+                        f"{key}.{field}: the sandbox made up dataset {given} ({kind}, empty); a real `up` needs one "
+                        "that exists"
+                    )
         sources = _sources(settings)
         wanted = sources or {name: [] for name in self._clouds}
 
@@ -272,6 +281,12 @@ class Sandbox:
         with ThreadPoolExecutor(len(CLOUDS)) as pool:
             for each in [pool.submit(prepare, name, given) for name, given in wanted.items()]:
                 each.result()
+
+    def _say(self, message: str) -> None:
+        if self._on_log is not None:
+            self._on_log("info", message)
+        else:
+            _LOGGER.info(message)
 
     def _start_cloud(self, name: CloudName) -> EmulatedCloud:
         with self._starting:  # clouds start side by side, each of them once

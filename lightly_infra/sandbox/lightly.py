@@ -116,9 +116,10 @@ class LightlyServer(Server):
         configs = [config for dataset in self.datasets.values() for config in dataset.datasources.values()]
         return frozenset(value for it in configs for name, value in it.items() if rules.is_secret(it["type"], name))
 
-    def put_dataset(self, dataset_id: str, name: str, kind: str) -> None:
-        """Has a dataset there that somebody has made before, by its id."""
-        self.datasets.setdefault(dataset_id, Dataset(dataset_id, name, kind, _now(), _now()))
+    def put_dataset(self, dataset_id: str, name: str, kind: str) -> bool:
+        """Has a dataset there that somebody has made before, by its id, and tells whether that is new."""
+        made = Dataset(dataset_id, name, kind, _now(), _now())
+        return self.datasets.setdefault(dataset_id, made) is made
 
     def deny_verifies(self, count: int) -> None:
         """Lets the next `count` verifies be denied, as while a cloud's permissions propagate."""

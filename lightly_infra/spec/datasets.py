@@ -92,7 +92,13 @@ class DatasetSpec(Spec):
     )
     id: DatasetId | None = Field(None, description="Use the existing dataset with this id. It is never deleted.")
     adopt: bool = Field(
-        default=False, description="Use the existing dataset of this name even if it has content. Default: no."
+        default=False,
+        description="Use the existing dataset of this name, if there is one. It is never deleted. Default: no.",
+    )
+    take_over: DatasetId | None = Field(
+        None,
+        description="The id of an empty dataset of this name and type that an interrupted run of this stack left: it "
+        "counts as made here. Remove the line afterwards, or leave it.",
     )
     replace_datasources: bool = Field(
         default=False,
@@ -142,6 +148,10 @@ class DatasetSpec(Spec):
     def _fits_together(self) -> Self:
         if self.id is not None and self.name is not None:
             raise ValueError("name: the dataset of an 'id' keeps its name; remove one of the two")
+        if self.take_over is not None and (self.id is not None or self.adopt):
+            raise ValueError(
+                "take_over: it is for a dataset that this stack has made, 'id' and 'adopt' are for others; keep one"
+            )
         if self.replace_datasources and self.id is None and not self.adopt:
             raise ValueError(
                 "replace_datasources: it is for an existing dataset; give its 'id', or write 'adopt: true'"

@@ -139,6 +139,8 @@ class _Program:
         args: DatasetResourceArgs = {"adopt": wanted.adopt, "on_destroy": wanted.on_destroy}
         if wanted.id is not None:
             args["dataset_id"] = wanted.id
+        if wanted.take_over is not None:
+            args["take_over"] = wanted.take_over
         if wanted.name is not None or wanted.id is None:
             args["name"] = wanted.name or key
         if wanted.type is not None or wanted.id is None:

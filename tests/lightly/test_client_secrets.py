@@ -94,7 +94,7 @@ def test_the_log_of_a_real_conversation_holds_neither_token_nor_secret(
         server.fail_next("GET", f"{dataset.id}$", 307, headers={"Location": f"{server.url}/?token={TOKEN}"})
         with pytest.raises(ApiError) as refused:
             lightly.get_dataset(dataset.id)
-        assert len(server.requests) == 8
+        assert len(server.requests) == 9
     with pytest.raises(Unreachable) as unreachable:
         LightlyClient(TOKEN, base_url="http://127.0.0.1:9", sleep=lambda _: None).get_dataset(ID)
     assert_clean(told(refused.value), told(unreachable.value))

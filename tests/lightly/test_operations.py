@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -10,6 +12,7 @@ from lightly_infra.lightly.errors import (
     ApiError,
     DatasetConflict,
     DatasetUnknown,
+    InvalidAnswer,
     InvalidInput,
     LightlyError,
     PermissionsMissing,
@@ -21,7 +24,8 @@ from lightly_infra.lightly.operations import (
     RegisteredDataset,
     check_datasources,
     create_or_adopt,
-    existing_dataset,
+    delete,
+    rename,
     verify_until_allowed,
 )
 from lightly_infra.sandbox.lightly import LightlyServer
@@ -61,9 +65,9 @@ def verbs(server: LightlyServer) -> str:
     return " ".join(request.split()[0] for request in server.requests)
 
 
-def test_a_new_dataset_costs_one_call(server: LightlyServer, client: LightlyClient) -> None:
+def test_a_new_dataset_costs_two_calls_it_is_made_and_read_back(server: LightlyServer, client: LightlyClient) -> None:
     made = create_or_adopt(client, name=NAME, type=DatasetType.VIDEOS)
-    assert server.requests == ["POST /v1/datasets"]
+    assert server.requests == ["POST /v1/datasets", f"GET /v1/datasets/query/name/{NAME}"]
     assert server.datasets[made.id].type == "Videos"
     assert made == RegisteredDataset(made.id, NAME, "Videos", adopted=False)
 
@@ -72,12 +76,119 @@ def test_without_a_type_images_are_created(client: LightlyClient) -> None:
     assert create_or_adopt(client, name=NAME, type=None).type == "Images"
 
 
-def test_an_empty_dataset_of_the_name_is_our_orphan_and_taken_over(
-    server: LightlyServer, client: LightlyClient
+def test_a_dataset_of_the_name_is_not_ours_even_if_it_is_empty(server: LightlyServer, client: LightlyClient) -> None:
+    theirs = client.create_dataset(NAME, IMAGES)
+    with pytest.raises(DatasetConflict) as conflict:
+        create_or_adopt(client, name=NAME, type=IMAGES)
+    said = str(conflict.value)
+    assert (
+        f"'{NAME}' exists already, maybe someone else's or another stack's: id {theirs}, Images, 0 samples, crea"
+        in said
+    )
+    for way in ("`adopt: true`", f"`id: {theirs}`", "choose another name", f"`take_over: {theirs}`", "never deleted"):
+        assert way in said
+    assert list(server.datasets) == [theirs]
+
+
+# -- what an interrupted run of this very stack left
+
+
+def test_an_empty_dataset_is_taken_over_by_its_id_and_then_ours(client: LightlyClient) -> None:
+    left = client.create_dataset(NAME, IMAGES)
+    assert create_or_adopt(client, name=NAME, type=None, take_over=left) == RegisteredDataset(
+        left, NAME, "Images", adopted=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"name": "other"}, "it is named 'other', not 'street-scenes'"),
+        ({"type": "Videos"}, "it holds Videos, not Images"),
+        ({"n_samples": 3}, "it has 3 samples"),
+        ({"datasources": {"INPUT": {"id": "1" * 24, "type": "GCS", "purpose": "INPUT"}}}, "it has 1 datasource"),
+    ],
+)
+def test_what_no_interrupted_run_can_have_left_is_not_taken_over(
+    server: LightlyServer, client: LightlyClient, change: dict[str, Any], problem: str
 ) -> None:
-    orphan = client.create_dataset(NAME, IMAGES)
-    assert create_or_adopt(client, name=NAME, type=IMAGES) == RegisteredDataset(orphan, NAME, "Images", adopted=False)
-    assert len(server.datasets) == 1
+    theirs = client.create_dataset(NAME, IMAGES)
+    vars(server.datasets[theirs]).update(change)
+    with pytest.raises(DatasetConflict, match=rf"can't be taken over .{problem}.*`id: {theirs}`"):
+        create_or_adopt(client, name=NAME, type=IMAGES, take_over=theirs)
+
+
+def test_nothing_is_taken_over_that_does_not_exist(client: LightlyClient) -> None:
+    with pytest.raises(DatasetUnknown, match="Check `take_over:`"):
+        create_or_adopt(client, name=NAME, type=IMAGES, take_over=ID)
+
+
+# -- a lost answer: ours is what can only have been made by this call
+
+
+def old(server: LightlyServer, client: LightlyClient, **change: Any) -> str:
+    """A dataset that somebody made a minute ago."""
+    made = client.create_dataset(NAME, IMAGES)
+    vars(server.datasets[made]).update({"created_at": server.datasets[made].created_at - 60_000} | change)
+    return made
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+@pytest.mark.parametrize("change", [{}, {"n_samples": 1}, {"type": "Videos"}], ids=["empty", "filled", "other type"])
+def test_after_a_lost_answer_an_older_dataset_of_the_name_is_not_ours(
+    server: LightlyServer, client: LightlyClient, status: int, change: dict[str, Any]
+) -> None:
+    theirs = old(server, client, **change)
+    server.fail_next("POST", "/v1/datasets", status)
+    with pytest.raises(DatasetConflict, match=f"exists already.*{theirs}"):
+        create_or_adopt(client, name=NAME, type=IMAGES)
+
+
+@pytest.mark.parametrize("ahead", [-86_400, 0, 86_400], ids=["a day behind", "in step", "a day ahead"])
+@pytest.mark.parametrize(("age", "is_ours"), [(-5.0, True), (0.0, True), (5.0, False)])
+def test_lightlys_own_clock_tells_what_is_older_than_the_call(ahead: int, age: float, *, is_ours: bool) -> None:
+    server = Clocked(ahead=ahead, age=age)
+    if is_ours:
+        assert create_or_adopt(server.client(), name=NAME, type=IMAGES).id == ID
+    else:
+        with pytest.raises(DatasetConflict):
+            create_or_adopt(server.client(), name=NAME, type=IMAGES)
+
+
+@pytest.mark.parametrize("without", ["date", "createdAt"])
+def test_a_dataset_of_unknown_age_is_not_ours(without: str) -> None:
+    with pytest.raises(DatasetConflict):
+        create_or_adopt(Clocked(without=without).client(), name=NAME, type=IMAGES)
+
+
+def test_a_date_that_a_cache_has_kept_tells_no_time() -> None:
+    with pytest.raises(DatasetConflict):
+        create_or_adopt(Clocked(headers={"age": "100"}).client(), name=NAME, type=IMAGES)
+
+
+class Clocked:
+    """Loses the answer to a POST that took 30 s, and says how old the dataset is by a clock of its own."""
+
+    def __init__(
+        self, *, ahead: int = 0, age: float = 0, without: str = "", headers: dict[str, str] | None = None
+    ) -> None:
+        self.ahead, self.age, self.without, self.headers = ahead, age, without, headers or {}
+        self.now = 1_800_000_000.0
+        self.began = self.now
+
+    def client(self) -> LightlyClient:
+        transport = httpx.MockTransport(self)
+        return LightlyClient("t0ken", transport=transport, sleep=lambda _: None, clock=lambda: self.now - 1.7e9)
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            self.now += 30
+            raise httpx.ReadTimeout("lost", request=request)
+        created = int((self.began + self.ahead - self.age) * 1000)
+        dataset = {"id": ID, "name": NAME, "type": "Images", "nSamples": 0, "createdAt": created}
+        date = format_datetime(datetime.fromtimestamp(self.now + self.ahead, UTC), usegmt=True)
+        body = [] if request.url.path.endswith("all") else [{k: v for k, v in dataset.items() if k != self.without}]
+        return httpx.Response(200, json=body, headers=self.headers | ({} if self.without == "date" else {"date": date}))
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
@@ -153,12 +264,147 @@ def test_a_server_that_was_not_reached_is_not_asked_about_the_name() -> None:
 
 
 @pytest.mark.parametrize("answer", [400, 409, 422, 404])
-def test_whatever_the_error_for_a_taken_name_is_the_orphan_is_found(
+def test_whatever_the_error_for_a_taken_name_the_dataset_is_told(
     server: LightlyServer, client: LightlyClient, answer: int
 ) -> None:
-    orphan = client.create_dataset(NAME, IMAGES)
+    theirs = client.create_dataset(NAME, IMAGES)
     server.fail_next("POST", "/v1/datasets", answer)
-    assert create_or_adopt(client, name=NAME, type=IMAGES).id == orphan
+    with pytest.raises(DatasetConflict, match=f"exists already.*{theirs}"):
+        create_or_adopt(client, name=NAME, type=IMAGES)
+
+
+def test_when_nobody_can_be_asked_after_a_lost_answer_the_loss_is_told(
+    server: LightlyServer, client: LightlyClient
+) -> None:
+    server.fail_next("POST", "/v1/datasets", 500)
+    server.fail_next("GET", "/v1/datasets", 500)
+    with pytest.raises(ApiError, match="500 INTERNAL_SERVER_ERROR to POST"):
+        create_or_adopt(client, name=NAME, type=IMAGES)
+
+
+# -- servers that do not do what they say
+
+
+class Lying(httpx.BaseTransport):
+    """The emulated Lightly, whose answers are changed on their way, or made up without it."""
+
+    def __init__(self, lie: Callable[[httpx.Request, Callable[[], httpx.Response]], httpx.Response]) -> None:
+        self.lie, self.inner = lie, httpx.HTTPTransport()
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        return self.lie(request, lambda: self.inner.handle_request(request))
+
+    def close(self) -> None:
+        self.inner.close()
+
+
+def lying(
+    server: LightlyServer,
+    lie: Callable[[httpx.Request, Callable[[], httpx.Response]], httpx.Response],
+    sleep: Callable[[float], None] = lambda _: None,
+) -> LightlyClient:
+    return LightlyClient("t0ken", base_url=server.url, transport=Lying(lie), sleep=sleep)
+
+
+def done(real: Callable[[], httpx.Response]) -> httpx.Response:
+    """Carries a request out, so that its answer can be replaced."""
+    response = real()
+    response.read()
+    return response
+
+
+def test_a_server_that_takes_a_name_twice_is_noticed_and_nothing_is_left(
+    server: LightlyServer, client: LightlyClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = old(server, client)
+    monkeypatch.setattr(server, "_check_free", lambda _: None)
+    with pytest.raises(DatasetConflict, match=f"exists already.*{theirs}"):
+        create_or_adopt(client, name=NAME, type=IMAGES)
+    assert list(server.datasets) == [theirs]
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (httpx.Response(201, json={"id": "f" * 24}), f"as {'f' * 24}, but of that name it has: id "),
+        (httpx.Response(201, json={"id": "F" * 24}), None),
+        (httpx.Response(200, json={"id": "f" * 24}), None),
+        (httpx.Response(201, html="<h1>log in</h1>"), None),
+        (httpx.Response(204), None),
+    ],
+    ids=["another id", "capitals", "200", "a page", "nothing"],
+)
+def test_a_wrong_answer_to_a_post_is_not_believed(
+    server: LightlyServer, answer: httpx.Response, said: str | None
+) -> None:
+    def lie(request: httpx.Request, real: Callable[[], httpx.Response]) -> httpx.Response:
+        if request.method != "POST":
+            return real()
+        done(real)
+        return answer
+
+    with lying(server, lie) as client:
+        if said:
+            with pytest.raises(InvalidAnswer, match=said):
+                create_or_adopt(client, name=NAME, type=IMAGES)
+        else:
+            assert create_or_adopt(client, name=NAME, type=IMAGES).id in server.datasets
+    assert len(server.datasets) == 1
+
+
+def test_a_login_page_for_everything_makes_nothing() -> None:
+    page = httpx.MockTransport(lambda _: httpx.Response(200, html="<h1>log in</h1>"))
+    client = LightlyClient("t0ken", transport=page, sleep=lambda _: None)
+    for call in (
+        lambda: create_or_adopt(client, name=NAME, type=IMAGES),
+        lambda: create_or_adopt(client, name=None, type=None, dataset_id=ID),
+        lambda: rename(client, ID, NAME),
+        lambda: delete(client, ID),
+        lambda: client.set_datasource(ID, CONFIG),
+        lambda: verify_until_allowed(client, ID, deadline=0),
+    ):
+        with pytest.raises(InvalidAnswer):
+            call()
+
+
+def test_an_answer_about_another_dataset_is_not_believed(server: LightlyServer, client: LightlyClient) -> None:
+    other = client.create_dataset("another", IMAGES)
+    answer = httpx.Response(200, json=server.datasets[other].answer())
+    with lying(server, lambda *_: answer) as liar, pytest.raises(InvalidAnswer, match=f"another dataset, {other}"):
+        create_or_adopt(liar, name=None, type=None, dataset_id=ID)
+
+
+def test_a_rename_and_a_deletion_that_were_ignored_are_noticed(server: LightlyServer, client: LightlyClient) -> None:
+    made = client.create_dataset(NAME, IMAGES)
+
+    def lie(request: httpx.Request, real: Callable[[], httpx.Response]) -> httpx.Response:
+        return httpx.Response(204) if request.method in {"PUT", "DELETE"} else real()
+
+    waits: list[float] = []
+    with lying(server, lie, waits.append) as lazy:
+        with pytest.raises(InvalidAnswer, match=f"renamed to 'Night drives', but it is still named '{NAME}'"):
+            rename(lazy, made, "Night drives")
+        with pytest.raises(InvalidAnswer, match=f"dataset {made} is deleted, but it is still there"):
+            delete(lazy, made)
+    assert waits == [0.5, 1.0, 2.0] * 2
+
+
+def test_a_replica_that_lags_behind_is_asked_again(server: LightlyServer) -> None:
+    late = [httpx.Response(200, json=[]), httpx.Response(200, json=[])]
+
+    def lie(request: httpx.Request, real: Callable[[], httpx.Response]) -> httpx.Response:
+        return late.pop() if request.method == "GET" and late else real()
+
+    with lying(server, lie) as client:
+        assert create_or_adopt(client, name=NAME, type=IMAGES).id in server.datasets
+    assert late == []
+
+
+def test_a_name_that_is_taken_is_told_with_what_to_do(client: LightlyClient) -> None:
+    made = client.create_dataset(NAME, IMAGES)
+    client.create_dataset("Night drives", IMAGES)
+    with pytest.raises(DatasetConflict, match=r"can't be renamed to 'Night drives'.*Choose another name, or rename or"):
+        rename(client, made, "Night drives")
 
 
 def with_samples(server: LightlyServer, client: LightlyClient) -> str:
@@ -184,6 +430,7 @@ def test_a_dataset_with_content_is_left_alone_and_the_remedy_is_named(
     assert content in str(conflict.value)
     assert "`adopt: true`" in str(conflict.value)
     assert f"`id: {made}`" in str(conflict.value)
+    assert "take_over" not in str(conflict.value)
 
 
 @pytest.mark.parametrize(("fill", "content"), FILLED)
@@ -199,16 +446,18 @@ def test_a_dataset_with_content_is_adopted_when_told_to(
 
 def test_adopting_a_name_that_is_free_creates_it(server: LightlyServer, client: LightlyClient) -> None:
     assert not create_or_adopt(client, name=NAME, type=IMAGES, adopt=True).adopted
-    assert verbs(server) == "GET POST"
-    assert create_or_adopt(client, name=NAME, type=IMAGES, adopt=True).adopted
     assert verbs(server) == "GET POST GET"
+    assert create_or_adopt(client, name=NAME, type=IMAGES, adopt=True).adopted
+    assert verbs(server) == "GET POST GET GET"
 
 
 @pytest.mark.parametrize("adopt", [True, False])
-def test_a_dataset_of_another_type_is_a_conflict_that_names_both(client: LightlyClient, *, adopt: bool) -> None:
+def test_a_dataset_of_another_type_is_a_conflict_that_names_the_type(client: LightlyClient, *, adopt: bool) -> None:
     client.create_dataset(NAME, DatasetType.VIDEOS)
-    with pytest.raises(DatasetConflict, match=r"holds Videos, not Images.*set `type: Videos`, or choose another name"):
+    said = r"holds Videos, not Images.*set `type: Videos`" if adopt else r"Videos, 0 samples.*`type: Videos`"
+    with pytest.raises(DatasetConflict, match=said) as conflict:
         create_or_adopt(client, name=NAME, type=IMAGES, adopt=adopt)
+    assert "take_over" not in str(conflict.value)
 
 
 def test_an_id_is_always_adopted_whatever_is_in_it(server: LightlyServer, client: LightlyClient) -> None:
@@ -321,16 +570,6 @@ def test_one_datasource_for_both_is_shown_for_both(client: LightlyClient) -> Non
         "INPUT: path s3://a/ -> s3://a/input/",
         "LIGHTLY: path s3://a/ -> s3://a/lightly/",
     ]
-
-
-def test_the_dataset_that_would_be_adopted_is_found_by_id_or_name(server: LightlyServer, client: LightlyClient) -> None:
-    assert existing_dataset(client, name=NAME, dataset_id=None) is None
-    dataset_id = existing(client)
-    before = len(server.requests)
-    assert existing_dataset(client, name=None, dataset_id=ID) == ID
-    assert existing_dataset(client, name=None, dataset_id=None) is None
-    assert len(server.requests) == before
-    assert existing_dataset(client, name=NAME, dataset_id=None) == dataset_id
 
 
 class Verifies:

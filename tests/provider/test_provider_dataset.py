@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lightly_infra.lightly.errors import DatasetConflict, DatasetNameExists
+from lightly_infra.lightly.errors import ApiError, DatasetConflict, DatasetUnknown
 from lightly_infra.provider.dataset import Provider
 from tests.provider.emulated import UNKNOWN, Configured
 
@@ -33,7 +33,7 @@ def failures(provider: Provider, olds: dict[str, Any] | None = None, **news: Any
 def replaced(provider: Provider, olds: dict[str, Any], news: dict[str, Any], id_: str = "0" * 24) -> list[str]:
     difference = provider.diff(id_, olds, news)
     assert difference.changes is None, "the engine compares the inputs, and tells what changed"
-    assert difference.delete_before_replace, "names are unique at Lightly"
+    assert difference.delete_before_replace is False, "nothing is deleted before its successor is there"
     assert difference.replaces is not None
     return list(difference.replaces)
 
@@ -65,8 +65,107 @@ def test_what_the_api_would_refuse_is_refused_in_a_preview(
     assert found[field].startswith(reason)
 
 
-def test_an_id_needs_no_name(provider: Provider) -> None:
+def test_an_id_needs_no_name(provider: Provider, server: LightlyServer) -> None:
+    server.put_dataset(OTHER_ID, "Theirs", "Images")
     assert failures(provider, name=None, dataset_id=OTHER_ID) == {}
+
+
+# -- what is at Lightly already
+
+
+def test_a_preview_of_a_new_dataset_tells_that_its_name_is_taken(provider: Provider, server: LightlyServer) -> None:
+    server.put_dataset(OTHER_ID, "Street scenes", "Images")
+    found = failures(provider, previewing=True)
+    assert set(found) == {"name"}
+    assert f"`take_over: {OTHER_ID}`" in found["name"]
+    assert failures(provider, {**INPUTS, "name": "Before"}, type="Videos", previewing=True).keys() == {"name"}
+
+
+def test_a_run_leaves_that_to_the_creation_and_state_knows_nothing_of_it(
+    provider: Provider, server: LightlyServer
+) -> None:
+    server.put_dataset(OTHER_ID, "Street scenes", "Images")
+    checked = provider.check({}, {**INPUTS, "previewing": False})
+    assert (checked.inputs, checked.failures, server.requests) == (INPUTS, [], [])
+    assert failures(provider, OURS, previewing=True) == {}, "it is there, and may be the one"
+
+
+def test_a_preview_without_an_answer_tells_nothing(
+    provider: Provider, server: LightlyServer, monkeypatch: pytest.MonkeyPatch, configured: Configured
+) -> None:
+    server.fail_next("GET", "/v1/datasets", 401, times=2)
+    assert failures(provider, previewing=True) == {}
+    assert failures(provider, INPUTS, dataset_id=OTHER_ID) == {}
+    monkeypatch.delenv("LIGHTLY_TOKEN")
+    assert failures(configured(Provider), previewing=True) == {}
+
+
+@pytest.mark.parametrize("olds", [{}, INPUTS, {**INPUTS, "dataset_id": "e" * 24}], ids=["new", "ours", "another"])
+def test_an_id_is_looked_up_before_anything_is_touched(
+    provider: Provider, server: LightlyServer, olds: dict[str, Any]
+) -> None:
+    assert "Check `id:`" in failures(provider, olds, dataset_id=OTHER_ID)["dataset_id"]
+    server.put_dataset(OTHER_ID, "Theirs", "Videos")
+    assert "set `type: Videos`" in failures(provider, olds, dataset_id=OTHER_ID)["dataset_id"]
+    assert failures(provider, olds, dataset_id=OTHER_ID, type="Videos") == {}
+
+
+def test_what_is_taken_over_is_looked_up_once(provider: Provider, server: LightlyServer) -> None:
+    assert "Check `take_over:`" in failures(provider, take_over=OTHER_ID)["take_over"]
+    assert failures(provider, take_over="abc")["take_over"].startswith("dataset id 'abc'")
+    server.put_dataset(OTHER_ID, "Street scenes", "Images")
+    assert failures(provider, take_over=OTHER_ID) == {}
+    created = provider.create({**INPUTS, "take_over": OTHER_ID})
+    assert (created.id, created.outs) == (OTHER_ID, {**OURS, "take_over": OTHER_ID})
+    server.datasets[OTHER_ID].n_samples = 7
+    assert failures(provider, {**INPUTS, "take_over": OTHER_ID}, take_over=OTHER_ID) == {}
+    removed = provider.diff(OTHER_ID, {**OURS, "take_over": OTHER_ID}, dict(INPUTS))
+    assert removed.changes is False, "the line may go"
+
+
+def test_what_is_adopted_is_told(provider: Provider, server: LightlyServer, capsys: pytest.CaptureFixture[str]) -> None:
+    server.put_dataset(OTHER_ID, "Street scenes", "Images")
+    assert failures(provider, adopt=True) == {}
+    said = f"dataset 'Street scenes' (id {OTHER_ID}, Images) exists: it is adopted as it is, and never deleted"
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("on_destroy", ["keep", "delete"])
+@pytest.mark.parametrize(
+    ("news", "prepare", "error"),
+    [
+        ({"dataset_id": OTHER_ID}, None, DatasetUnknown),
+        ({"dataset_id": OTHER_ID}, "Videos", DatasetConflict),
+        ({"name": "Films", "type": "Videos"}, 500, ApiError),
+        ({"name": "Films", "type": "Videos"}, 403, ApiError),
+        ({"name": "Theirs", "type": "Videos"}, "Videos", DatasetConflict),
+    ],
+    ids=["no such id", "an id of another type", "a POST that fails", "a POST that is refused", "a name that is taken"],
+)
+def test_a_replacement_that_fails_costs_nothing(
+    provider: Provider,
+    server: LightlyServer,
+    on_destroy: str,
+    news: dict[str, Any],
+    prepare: str | int | None,
+    error: type[Exception],
+) -> None:
+    inputs = {**INPUTS, "on_destroy": on_destroy}
+    made = provider.create(inputs)
+    server.datasets[made.id].n_samples = 12
+    if isinstance(prepare, int):
+        server.fail_next("POST", "/v1/datasets", prepare)
+    elif prepare:
+        server.put_dataset(OTHER_ID, "Theirs", prepare)
+    outs = dict(made.outs or {})
+
+    assert replaced(provider, outs, inputs | news, made.id), "made first, deleted after"
+    with pytest.raises(error):
+        provider.create(inputs | news)
+
+    assert server.datasets[made.id].n_samples == 12
+    assert provider.check(inputs, inputs).failures == []
+    assert replaced(provider, outs, inputs, made.id) == [], "reverted, nothing has changed"
 
 
 def test_what_a_preview_does_not_know_yet_is_not_refused(provider: Provider) -> None:
@@ -120,7 +219,7 @@ def test_it_is_told_and_done_where_that_is_allowed(
     assert provider.create(news).id == theirs
 
 
-@pytest.mark.parametrize("unknown", ["name", "dataset_id", "datasources"])
+@pytest.mark.parametrize("unknown", ["name", "dataset_id"])
 def test_a_preview_compares_nothing_that_it_does_not_know(
     provider: Provider, server: LightlyServer, unknown: str, theirs: str
 ) -> None:
@@ -175,32 +274,31 @@ def test_a_dataset_adopted_before_there_was_such_a_thing_does_not_change(provide
     assert provider.diff(OTHER_ID, olds, news).changes is None
 
 
-# -- a type cannot change, unless the dataset may go
+# -- a type cannot change in place
 
 
-@pytest.mark.parametrize("olds", [INPUTS, {**INPUTS, "dataset_id": OTHER_ID, "on_destroy": "delete"}])
-def test_another_type_is_refused_while_the_dataset_must_stay(provider: Provider, olds: dict[str, Any]) -> None:
-    found = failures(provider, olds, type="Videos", dataset_id=olds.get("dataset_id"))
-    assert found["type"].startswith("a dataset's type cannot change from 'Images' to 'Videos': the dataset would be")
-    assert "on_destroy: delete" in found["type"]
+@pytest.mark.parametrize("on_destroy", ["keep", "delete"])
+def test_another_type_under_the_same_name_is_refused_with_the_way_on(provider: Provider, on_destroy: str) -> None:
+    olds = {**INPUTS, "on_destroy": on_destroy}
+    found = failures(provider, olds, type="Videos", on_destroy=on_destroy)
+    assert found["type"].startswith("a dataset's type cannot change from 'Images' to 'Videos', and names are unique")
+    assert "change its `name:` in the same edit" in found["type"]
+    with pytest.raises(DatasetConflict, match="in the same edit"):
+        provider.diff("0" * 24, {**olds, "adopted": False}, {**olds, "type": "Videos"})
 
 
-def test_allowing_it_in_the_same_run_is_too_late(provider: Provider) -> None:
-    assert set(failures(provider, INPUTS, type="Videos", on_destroy="delete")) == {"type"}
-
-
-def test_another_type_is_another_dataset_where_the_old_one_may_go(provider: Provider) -> None:
-    olds = {**OURS, "on_destroy": "delete"}
-    news = {**INPUTS, "on_destroy": "delete", "type": "Videos"}
-    assert failures(provider, {**INPUTS, "on_destroy": "delete"}, **news) == {}
+@pytest.mark.parametrize("name", ["Films", UNKNOWN])
+@pytest.mark.parametrize("olds", [OURS, {**OURS, "on_destroy": "delete"}, {**OURS, "adopt": True, "adopted": True}])
+def test_another_type_with_another_name_is_another_dataset(provider: Provider, olds: dict[str, Any], name: Any) -> None:
+    news = {**olds, "type": "Videos", "name": name}
+    del news["adopted"]
+    assert provider.check({**news, "type": "Images", "name": olds["name"]}, news).failures == []
     assert replaced(provider, olds, news) == ["type"]
 
 
-def test_an_adopted_dataset_stays_whatever_was_said(provider: Provider) -> None:
-    """Whether it was adopted is an output, which only the diff sees."""
-    olds = {**OURS, "adopted": True, "on_destroy": "delete"}
-    with pytest.raises(DatasetConflict, match="adopted datasets are never deleted"):
-        provider.diff("0" * 24, olds, {**INPUTS, "type": "Videos", "on_destroy": "delete"})
+def test_the_type_of_an_id_is_what_it_is(provider: Provider) -> None:
+    olds = {**INPUTS, "dataset_id": OTHER_ID}
+    assert "set `type: Images`" in failures(provider, olds, dataset_id=OTHER_ID, type="Videos")["type"]
 
 
 def test_a_type_that_is_not_said_any_more_changes_nothing(provider: Provider) -> None:
@@ -221,7 +319,6 @@ def test_these_change_in_place(provider: Provider, change: dict[str, Any]) -> No
 def test_another_id_is_another_dataset_of_whatever_type(provider: Provider) -> None:
     assert replaced(provider, OURS, {**INPUTS, "dataset_id": OTHER_ID}) == ["dataset_id"]
     assert replaced(provider, OURS, {**INPUTS, "dataset_id": OTHER_ID, "type": "Videos"}) == ["dataset_id"]
-    assert failures(provider, INPUTS, dataset_id=OTHER_ID, type="Videos") == {}
 
 
 def test_naming_the_id_of_our_own_dataset_changes_nothing(provider: Provider) -> None:
@@ -241,24 +338,24 @@ def test_without_its_id_someone_elses_dataset_is_left_and_not_renamed(provider: 
 # -- create
 
 
-def test_a_new_dataset_costs_one_call(provider: Provider, server: LightlyServer) -> None:
+def test_a_new_dataset_costs_two_calls(provider: Provider, server: LightlyServer) -> None:
     created = provider.create({**INPUTS, "__provider": "…"})
     assert created.outs == OURS
     assert server.datasets[created.id].name == "Street scenes"
-    assert server.requests == ["POST /v1/datasets"]
+    assert server.requests == ["POST /v1/datasets", "GET /v1/datasets/query/name/Street%20scenes"]
 
 
-def test_our_orphan_is_taken_over(provider: Provider, server: LightlyServer) -> None:
-    orphan = provider.create(dict(INPUTS)).id
-    again = provider.create(dict(INPUTS))
-    assert (again.id, again.outs) == (orphan, OURS)
-    assert len(server.datasets) == 1
+def test_two_stacks_never_have_one_dataset(provider: Provider, server: LightlyServer) -> None:
+    theirs = provider.create(dict(INPUTS)).id
+    with pytest.raises(DatasetConflict, match="another stack's"):
+        provider.create(dict(INPUTS))
+    assert list(server.datasets) == [theirs]
 
 
-def test_a_dataset_with_content_is_taken_over_only_if_told_to(provider: Provider, server: LightlyServer) -> None:
+def test_a_dataset_of_the_name_is_used_only_if_told_to(provider: Provider, server: LightlyServer) -> None:
     theirs = provider.create(dict(INPUTS)).id
     server.datasets[theirs].n_samples = 7
-    with pytest.raises(DatasetConflict, match=f"set `adopt: true` or `id: {theirs}` to use it"):
+    with pytest.raises(DatasetConflict, match=f"set `adopt: true` or `id: {theirs}`"):
         provider.create(dict(INPUTS))
     adopted = provider.create({**INPUTS, "adopt": True})
     assert (adopted.id, adopted.outs) == (theirs, {**OURS, "adopt": True, "adopted": True})
@@ -329,7 +426,7 @@ def test_what_only_we_know_changes_without_a_call(provider: Provider, server: Li
 def test_a_name_that_is_taken_is_told(provider: Provider) -> None:
     created = provider.create(dict(INPUTS))
     provider.create({**INPUTS, "name": "Night drives"})
-    with pytest.raises(DatasetNameExists, match="a dataset named 'Night drives' exists already"):
+    with pytest.raises(DatasetConflict, match=r"can't be renamed to 'Night drives'.*Choose another name"):
         provider.update(created.id, dict(OURS), {**INPUTS, "name": "Night drives"})
 
 

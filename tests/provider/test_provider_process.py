@@ -80,11 +80,11 @@ def test_all_failures_arrive(provider: provider_pb2_grpc.ResourceProviderStub) -
 
 def test_the_engine_is_left_to_tell_what_changed(provider: provider_pb2_grpc.ResourceProviderStub) -> None:
     olds = of(dataset, {**DATASET, "adopted": False, "on_destroy": "delete"})
-    news = of(dataset, {**DATASET, "type": "Videos", "on_destroy": "delete"})
+    news = of(dataset, {**DATASET, "name": "Films", "type": "Videos", "on_destroy": "delete"})
     difference = provider.Diff(provider_pb2.DiffRequest(id="0" * 24, olds=olds, news=news))
     assert difference.changes == provider_pb2.DiffResponse.DIFF_UNKNOWN
     assert list(difference.replaces) == ["type"]
-    assert difference.deleteBeforeReplace
+    assert not difference.deleteBeforeReplace
 
 
 def test_unknown_values_of_a_preview_arrive_as_such(provider: provider_pb2_grpc.ResourceProviderStub) -> None:

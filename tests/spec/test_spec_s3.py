@@ -177,7 +177,7 @@ def test_a_bucket_that_one_dataset_makes_may_be_used_by_another() -> None:
         (
             "qqq",
             1,
-            "street-scenes.qqq: unknown key; known keys: name, type, id, adopt, replace_datasources, retrain_every_",
+            "street-scenes.qqq: unknown key; known keys: name, type, id, adopt, take_over, replace_datasources",
         ),
         # neither or two clouds
         ("input", {}, "street-scenes.input: no cloud: say where the data is with one of s3, azure, gcs, obs, such"),
