@@ -201,9 +201,12 @@ class DirectSession(AuthorizedSession):
 
 def storage_client(endpoint: str, credentials: google.auth.credentials.Credentials, project: str) -> StorageClient:
     """The official client of Cloud Storage, sent to the emulator. To be closed."""
-    return StorageClient(
+    client = StorageClient(
         project=project,
         credentials=credentials,
         client_options={"api_endpoint": endpoint},
         _http=DirectSession(credentials),
     )
+    # For traces that nobody takes, it looks buckets up in threads, which ask on for minutes when the emulator has gone.
+    client._bucket_metadata_cache = None  # noqa: SLF001 - the public switch, an environment variable, is the process's
+    return client
