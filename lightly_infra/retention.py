@@ -19,6 +19,8 @@ from lightly_infra.permissions import Purpose
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from lightly_infra.listing import Stored
+
 MIN_RETENTION_DAYS: Final = 30
 """The shortest retention of an Input that Lightly recommends ("Retention Policy")."""
 
@@ -257,14 +259,6 @@ def worker_config(
 # -- which inputs a run would skip
 
 
-class Input(NamedTuple):
-    """An object of an Input."""
-
-    key: str
-    modified: datetime
-    """When it was written, aware of its timezone."""
-
-
 @dataclass(frozen=True)
 class Skipped:
     """Which inputs a run would skip that started now."""
@@ -299,7 +293,7 @@ def expires(modified: datetime, key: str, rules: Sequence[Rule]) -> datetime | N
     return min(moments, default=None)
 
 
-def skipped(inputs: Iterable[Input], rules: Sequence[Rule], *, expected_run_days: float, now: datetime) -> Skipped:
+def skipped(inputs: Iterable[Stored], rules: Sequence[Rule], *, expected_run_days: float, now: datetime) -> Skipped:
     """Which of the inputs a run that takes so many days would skip, if it started now."""
     least = min_days_to_expiration(expected_run_days)
     total, count = 0, 0

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lightly_infra import retention
+from lightly_infra.listing import Stored
 from lightly_infra.permissions import Purpose
-from lightly_infra.retention import Input, Rule
+from lightly_infra.retention import Rule
 
 NOW = datetime(2026, 11, 25, 9, 30, tzinfo=UTC)
 MOMENTS = st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
@@ -210,7 +211,7 @@ def test_a_further_rule_never_lets_an_object_live_longer(modified: datetime, rul
 
 
 def test_the_inputs_that_a_run_would_skip_are_counted_and_the_first_to_go_are_named() -> None:
-    inputs = [Input(f"raw/{age:02}.png", NOW - timedelta(days=age)) for age in range(60)]
+    inputs = [Stored(f"raw/{age:02}.png", NOW - timedelta(days=age)) for age in range(60)]
     rules = [Rule("tidy", "raw/", days=60)]
 
     found = retention.skipped(inputs, rules, expected_run_days=9, now=NOW)
@@ -230,7 +231,7 @@ def test_the_inputs_that_a_run_would_skip_are_counted_and_the_first_to_go_are_na
 def test_a_longer_run_never_skips_less_and_keeping_everything_skips_nothing(
     ages: list[int], run: int, longer: int, days: int
 ) -> None:
-    inputs = [Input(f"{index}", NOW - timedelta(days=age)) for index, age in enumerate(ages)]
+    inputs = [Stored(f"{index}", NOW - timedelta(days=age)) for index, age in enumerate(ages)]
     rules = [Rule("tidy", days=days)]
     short = retention.skipped(inputs, rules, expected_run_days=run, now=NOW)
     long = retention.skipped(inputs, rules, expected_run_days=run + longer, now=NOW)

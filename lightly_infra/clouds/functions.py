@@ -13,7 +13,7 @@ from lightly_infra.lightly.redaction import one_line, redact
 from lightly_infra.retention import RulesUnreadable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 
 @dataclass(frozen=True)
@@ -43,14 +43,17 @@ async def ask(
     return answer
 
 
-def unreadable(what: str, why: Refused, remedies: Mapping[str, str], otherwise: str) -> RulesUnreadable:
-    """That rules could not be read, in one line and with a remedy.
+def unreadable(
+    what: str, why: Refused, remedies: Mapping[str, str], otherwise: str, secrets: Iterable[str] = ()
+) -> RulesUnreadable:
+    """That rules or objects could not be read, in one line and with a remedy.
 
     Args:
         what: what was to be read.
-        why: the provider's own words.
+        why: the cloud's own words.
         remedies: by a pattern that is found in that.
         otherwise: the remedy for anything else.
+        secrets: what is not repeated.
     """
-    said = one_line(redact(why.said)).rstrip(".")
+    said = one_line(redact(why.said, secrets)).rstrip(".")
     return RulesUnreadable(f"could not read {what}: {said}: {remedy_for(said, remedies) or otherwise}")

@@ -1,14 +1,17 @@
-"""Lifecycle documents of S3's protocol, which Amazon S3 and OBS speak: what the rules in one of them delete."""
+"""S3's protocol, which Amazon S3 and OBS speak: what the rules of a lifecycle delete, and what a listing holds."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from lightly_infra.listing import Page, Stored
 from lightly_infra.retention import Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+# Objects that have to be restored before they are read: archives of S3, and of OBS ("Storage classes" of either).
+_ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE", "COLD"})
 _LIMITS = ("Tag", "Tags", "ObjectSizeGreaterThan", "ObjectSizeLessThan")
 
 
@@ -36,3 +39,13 @@ def _rules(document: Mapping[str, Any]) -> Iterator[Rule]:
         prefix = given.get("Prefix") or rule.get("Prefix") or ""
         partly = any(given.get(it) for it in _LIMITS)
         yield Rule(rule.get("ID", ""), prefix, days, on, old_versions_days, partly)
+
+
+def page(answer: Mapping[str, Any]) -> Page:
+    """A page of a listing, as boto3's `list_objects` and `list_objects_v2` give it."""
+    objects = (
+        Stored(it["Key"], it["LastModified"], it.get("Size", 0), it.get("StorageClass") in _ARCHIVES)
+        for it in answer.get("Contents", [])
+        if not it["Key"].endswith("/")
+    )
+    return Page(tuple(objects), bool(answer.get("IsTruncated")))

@@ -6,10 +6,12 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
+from lightly_infra.permissions import Purpose
+from lightly_infra.sandbox.seed import IMAGES, VIDEOS
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from lightly_infra.permissions import Purpose
     from lightly_infra.sandbox.probe import Attempt
     from lightly_infra.spec.fields import DatasourceSpec
 
@@ -33,6 +35,16 @@ class Source:
 
     spec: DatasourceSpec
     """What the YAML says; each cloud gets its own kind only."""
+
+    dataset_type: str | None = None
+    """What the dataset holds; None for images."""
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """What lies under the prefix before: for an Input some files that Lightly can read, else nothing."""
+        if self.purpose is not Purpose.INPUT:
+            return ()
+        return VIDEOS if self.dataset_type == "Videos" else IMAGES
 
 
 class EmulatedCloud(ABC):

@@ -337,7 +337,7 @@ def _sources(settings: Settings) -> dict[CloudName, list[Source]]:
     sources: dict[CloudName, list[Source]] = {}
     for key, dataset in settings.datasets.items():
         for purpose, cloud in dataset.datasources.items():
-            source = Source(f"{key}.{purpose.lower()}.{cloud.cloud}", purpose, cloud.datasource)
+            source = Source(f"{key}.{purpose.lower()}.{cloud.cloud}", purpose, cloud.datasource, dataset.type)
             sources.setdefault(cast("CloudName", cloud.cloud), []).append(source)
     return sources
 

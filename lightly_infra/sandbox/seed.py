@@ -8,6 +8,8 @@ from functools import cache
 from typing import Final
 
 IMAGES: Final = ("image-1.png", "image-2.png", "image-3.png")
+VIDEOS: Final = ("video-1.mp4", "video-2.mp4", "video-3.mp4")
+"""In name only: nothing here plays them."""
 BESIDE: Final = "not-for-lightly/private.png"
 """Lies beside every prefix, so that there is something that Lightly must not reach."""
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from datetime import date
 
     from lightly_infra.clouds.interface import CloudDatasource
+    from lightly_infra.listing import Listing
     from lightly_infra.permissions import Purpose
     from lightly_infra.retention import Rule
     from lightly_infra.spec import DatasetSpec
@@ -72,12 +73,14 @@ class Builder(CloudBuilder[AzureSpec]):
         return azure.AzureDatasource(name, args, opts)
 
     async def lifecycle(self, wanted: AzureSpec) -> Sequence[Rule]:
-        """Of a container whose account is the user's own."""
-        if wanted.resource_group is None:
-            raise RulesUnreadable(
-                "resource_group is missing: name it, so that the management policy of its account can be read"
-            )
-        return await lifecycle.read(str(wanted.account), str(wanted.container), wanted.resource_group)
+        """Read by the stack's provider."""
+        return await lifecycle.read(str(wanted.account), str(wanted.container), _group_of(wanted))
+
+    async def listing(self, wanted: AzureSpec, most: int) -> Listing:
+        """Listed with a SAS that the stack's provider signs, or with one's own."""
+        own = wanted.sas_token.get_secret_value() if wanted.sas_token else None
+        group = _group_of(wanted)
+        return await lifecycle.objects(str(wanted.account), str(wanted.container), wanted.prefix, group, most, own)
 
     def _expiries(self, wanted: AzureSpec) -> dict[str, list[Expiry]]:
         """What expires in the account that is made for `wanted`, by container."""
@@ -150,3 +153,9 @@ class Builder(CloudBuilder[AzureSpec]):
             directory_sas=wanted.directory_sas,
             on=self.today,
         )
+
+
+def _group_of(wanted: AzureSpec) -> str:
+    if wanted.resource_group is None:
+        raise RulesUnreadable("resource_group is missing: name it, so that its account can be asked")
+    return wanted.resource_group

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pulumi
 
     from lightly_infra.clouds.interface import CloudDatasource
+    from lightly_infra.listing import Listing
     from lightly_infra.permissions import Purpose
     from lightly_infra.retention import Rule
     from lightly_infra.spec import DatasetSpec
@@ -55,10 +56,18 @@ class CloudBuilder(ABC, Generic[_Spec]):
 
     @abstractmethod
     async def lifecycle(self, wanted: _Spec) -> Sequence[Rule]:
-        """The lifecycle rules of a bucket of the user's own.
+        """The lifecycle rules in force on a bucket that is there.
 
         Raises:
             RulesUnreadable: they cannot be read.
+        """
+
+    @abstractmethod
+    async def listing(self, wanted: _Spec, most: int) -> Listing:
+        """The first objects under the prefix, of so many pages at most.
+
+        Raises:
+            RulesUnreadable: they cannot be listed.
         """
 
     def declared(self, kind: type[_Spec]) -> Iterator[tuple[_Spec, DatasetSpec]]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from lightly_infra.clouds.gcp.access import Access
     from lightly_infra.clouds.interface import CloudDatasource
+    from lightly_infra.listing import Listing
     from lightly_infra.permissions import Purpose
     from lightly_infra.retention import Rule
     from lightly_infra.spec import DatasetSpec
@@ -47,8 +48,12 @@ class Builder(BucketBuilder[GcsSpec, gcp.Bucket]):
         return gcp.GCSDatasource(name, args, opts)
 
     async def lifecycle(self, wanted: GcsSpec) -> Sequence[Rule]:
-        """Of a bucket of the user's own."""
+        """Read by the stack's provider."""
         return await lifecycle.read(str(wanted.bucket), wanted.project)
+
+    async def listing(self, wanted: GcsSpec, most: int) -> Listing:
+        """Listed as whoever the stack's provider acts as."""
+        return await lifecycle.objects(str(wanted.bucket), wanted.prefix, most)
 
     def make_bucket(self, name: str, wanted: GcsSpec, opts: pulumi.ResourceOptions, *, retain: bool) -> gcp.Bucket:
         """A bucket as the YAML wants it."""

@@ -59,7 +59,8 @@ def _skipped(
     try:
         if not (found := rules(bucket, source, acting, now)):
             return None
-        listed = lifecycle.inputs(bucket, source.region, source.prefix, acting)
+        pages = lifecycle.pages(bucket, source.region, source.prefix, acting)
+        listed = (it for page in pages for it in page.objects)
         return retention.skipped(listed, found, expected_run_days=days, now=now)
     except RulesUnreadable as unread:
         return unread

@@ -1,6 +1,7 @@
-"""Looks at the lifecycle rules of buckets of the user's own, and says what would be deleted too early.
+"""Looks at buckets before anything is touched: what rules delete too early, and what lies in the Inputs.
 
-They are read and never written. What cannot be read is said, and stops nothing unless a dataset is `strict_retention`.
+Rules of the user's own are read and never written. Where they cannot be read, that is said, and stops nothing unless a
+dataset is `strict_retention`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pulumi.runtime.sync_await import _sync_await
 
 from lightly_infra import epochs, retention
 from lightly_infra.permissions import Purpose
+from lightly_infra.stack import contents, previous
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from lightly_infra.retention import Rule, RulesUnreadable
     from lightly_infra.spec import CloudSpec, DatasetSpec
     from lightly_infra.stack.builder import Builders
+    from lightly_infra.stack.contents import Earlier, Look
     from lightly_infra.stack.settings import Settings
 
 Read: TypeAlias = "Sequence[Rule] | RulesUnreadable"
@@ -41,13 +44,17 @@ class Findings:
 
 
 def check(settings: Settings, builders: Builders) -> None:
-    """Looks at every bucket once, side by side, and tells what it finds.
+    """Looks at every bucket, side by side, and tells what it finds.
 
     Raises:
-        pulumi.RunError: a rule does not go with a dataset that is `strict_retention`, or with how long its runs take;
+        pulumi.RunError: a rule or a retention does not go with a dataset that is `strict_retention`, or with how long
+            its runs take;
             nothing has been touched by then.
     """
-    found = findings(settings, _sync_await(_read_all(settings, builders)))
+    before = contents.earlier(settings, previous.read())
+    known, looks = _sync_await(_read_all(settings, builders, before))
+    found = findings(settings, known)
+    add_contents(found, settings, looks)
     for remark in found.remarks:
         pulumi.log.info(remark)
     for warning in found.warnings:
@@ -83,6 +90,17 @@ def findings(settings: Settings, known: Mapping[str, Read]) -> Findings:
     return found
 
 
+def add_contents(found: Findings, settings: Settings, looks: Mapping[str, Look]) -> None:
+    """Adds what is to be said of what lies in the Inputs."""
+    for key, look in looks.items():
+        dataset = settings.datasets[key]
+        where = f"{key}.input.{dataset.input.cloud}"
+        found.warnings.extend(f"{where}: {it}" for it in contents.warnings(look))
+        found.remarks.extend(f"{where}: {it}" for it in contents.remarks(look))
+        losses = (f"{where}: {it}" for it in contents.losses(look))
+        (found.refusals if dataset.strict_retention else found.warnings).extend(losses)
+
+
 def _judge(
     found: Findings, where: str, purpose: Purpose, cloud: CloudSpec, dataset: DatasetSpec, rules: Sequence[Rule]
 ) -> None:
@@ -111,10 +129,13 @@ def _kept(cloud: CloudSpec, known: Mapping[str, Read]) -> int | None:
     return retention.shortest(read, datasource.prefix, epochs.now())
 
 
-async def _read_all(settings: Settings, builders: Builders) -> Mapping[str, Read]:
+async def _read_all(
+    settings: Settings, builders: Builders, before: Mapping[str, Earlier]
+) -> tuple[Mapping[str, Read], Mapping[str, Look]]:
     theirs = dict(_places(settings))
+    looking = asyncio.ensure_future(contents.look(settings, builders, before))
     answers = await asyncio.gather(*(_read(builders, cloud) for cloud in theirs.values()))
-    return dict(zip(theirs, answers, strict=True))
+    return dict(zip(theirs, answers, strict=True)), await looking
 
 
 def _places(settings: Settings) -> Iterator[tuple[str, CloudSpec]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from lightly_infra.clouds import obs
 from lightly_infra.clouds.obs import connection, lifecycle
+from lightly_infra.listing import collect
 from lightly_infra.retention import RulesUnreadable
 from lightly_infra.spec.obs import ObsSpec
 from lightly_infra.stack.builder import BucketBuilder
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import pulumi
 
     from lightly_infra.clouds.interface import CloudDatasource
+    from lightly_infra.listing import Listing
     from lightly_infra.permissions import Purpose
     from lightly_infra.retention import Rule
     from lightly_infra.spec import DatasetSpec
@@ -48,12 +50,16 @@ class Builder(BucketBuilder[ObsSpec, obs.Bucket]):
         return obs.OBSDatasource(name, args, opts)
 
     async def lifecycle(self, wanted: ObsSpec) -> Sequence[Rule]:
-        """Of a bucket of the user's own, read with the keys of whoever deploys."""
-        if wanted.region is None:
-            raise RulesUnreadable("region is missing: name the bucket's, or set obs:region for the stack")
-        server = connection.Server(wanted.endpoint, wanted.region, wanted.addressing)
-        settings = connection.Settings.read(os.environ, self.settings.config.get)
-        return await asyncio.to_thread(lifecycle.read, str(wanted.bucket), server, settings)
+        """Read with the keys of whoever deploys."""
+        return await asyncio.to_thread(lifecycle.read, str(wanted.bucket), _server(wanted), self._acting())
+
+    async def listing(self, wanted: ObsSpec, most: int) -> Listing:
+        """Listed with the keys of whoever deploys."""
+        pages = lifecycle.pages(str(wanted.bucket), wanted.prefix, _server(wanted), self._acting())
+        return await asyncio.to_thread(collect, pages, most)
+
+    def _acting(self) -> connection.Settings:
+        return connection.Settings.read(os.environ, self.settings.config.get)
 
     def make_bucket(self, name: str, wanted: ObsSpec, opts: pulumi.ResourceOptions, *, retain: bool) -> obs.Bucket:
         """A bucket as the YAML wants it."""
@@ -67,3 +73,9 @@ class Builder(BucketBuilder[ObsSpec, obs.Bucket]):
         if wanted.bucket:
             args["bucket"] = wanted.bucket
         return obs.Bucket(name, args, opts)
+
+
+def _server(wanted: ObsSpec) -> connection.Server:
+    if wanted.region is None:
+        raise RulesUnreadable("region is missing: name the bucket's, or set obs:region for the stack")
+    return connection.Server(wanted.endpoint, wanted.region, wanted.addressing)

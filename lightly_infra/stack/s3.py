@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from lightly_infra.clouds import aws
 from lightly_infra.clouds.aws import connection, lifecycle
+from lightly_infra.listing import collect
 from lightly_infra.retention import RulesUnreadable
 from lightly_infra.spec.s3 import S3Spec
 from lightly_infra.stack.builder import BucketBuilder
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from lightly_infra.clouds.aws.access import Access
     from lightly_infra.clouds.interface import CloudDatasource
+    from lightly_infra.listing import Listing
     from lightly_infra.permissions import Purpose
     from lightly_infra.retention import Rule
     from lightly_infra.spec import DatasetSpec
@@ -51,12 +53,19 @@ class Builder(BucketBuilder[S3Spec, aws.Bucket]):
         return aws.S3Datasource(name, args, opts)
 
     async def lifecycle(self, wanted: S3Spec) -> Sequence[Rule]:
-        """Of a bucket of the user's own, read as whoever the stack's provider acts as."""
+        """Read as whoever the stack's provider acts as."""
+        return await asyncio.to_thread(lifecycle.read, str(wanted.bucket), wanted.region, self._acting())
+
+    async def listing(self, wanted: S3Spec, most: int) -> Listing:
+        """Listed as whoever the stack's provider acts as."""
+        pages = lifecycle.pages(str(wanted.bucket), wanted.region, wanted.prefix, self._acting())
+        return await asyncio.to_thread(collect, pages, most)
+
+    def _acting(self) -> connection.Settings:
         try:
-            settings = connection.Settings.read(self.settings.config)
+            return connection.Settings.read(self.settings.config)
         except ValueError as error:
             raise RulesUnreadable(str(error)) from None
-        return await asyncio.to_thread(lifecycle.read, str(wanted.bucket), wanted.region, settings)
 
     def make_bucket(self, name: str, wanted: S3Spec, opts: pulumi.ResourceOptions, *, retain: bool) -> aws.Bucket:
         """A bucket as the YAML wants it."""

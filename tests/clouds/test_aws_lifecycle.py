@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from lightly_infra.listing import Stored
+
 REGION: Final = "eu-central-1"
 CANARY = "canary/secret+of-whoever-runs-this"
 READ = {"Effect": "Allow", "Action": "s3:GetLifecycleConfiguration", "Resource": "*"}
@@ -182,16 +184,20 @@ def test_boto3_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> 
 # -- objects
 
 
+def inputs(*given: Any) -> list[Stored]:
+    return [it for page in lifecycle.pages(*given) for it in page.objects]
+
+
 @pytest.mark.usefixtures("administrator")
 def test_inputs_are_all_objects_under_the_prefix_and_no_directories(emulated: Ministack, bucket: str) -> None:
     s3 = emulated.client("s3")
     for key in ("raw/", "raw/a.png", "raw/day/", "raw/day/b.png", "raw-2/c.png", "d.png"):
         s3.put_object(Bucket=bucket, Key=key, Body=b"")
-    found = list(lifecycle.inputs(bucket, REGION, "raw/", Settings()))
+    found = inputs(bucket, REGION, "raw/", Settings())
     assert [it.key for it in found] == ["raw/a.png", "raw/day/b.png"]
     assert all(it.modified.tzinfo is not None for it in found)
-    assert len(list(lifecycle.inputs(bucket, REGION, "", Settings()))) == 4
-    assert list(lifecycle.inputs(bucket, REGION, "nothing/", Settings())) == []
+    assert len(inputs(bucket, REGION, "", Settings())) == 4
+    assert inputs(bucket, REGION, "nothing/", Settings()) == []
 
 
 @pytest.mark.usefixtures("administrator")
@@ -208,7 +214,7 @@ def test_inputs_come_page_by_page(emulated: Ministack, bucket: str, monkeypatch:
     client = Settings().client("s3", REGION)
     client.meta.events.register("provide-client-params.s3.ListObjectsV2", short)
     monkeypatch.setattr(Settings, "client", lambda *_: client)
-    assert [it.key for it in lifecycle.inputs(bucket, REGION, "raw/", Settings())] == keys
+    assert [it.key for it in inputs(bucket, REGION, "raw/", Settings())] == keys
     assert len(pages) == 3
 
 
@@ -217,7 +223,7 @@ def test_who_lists_needs_another_permission(emulated: Ministack, bucket: str) ->
     with pytest.raises(
         RulesUnreadable, match=f"under 'raw/': AccessDenied: .*allow s3:ListBucket on arn:aws:s3:::{bucket}"
     ):
-        list(lifecycle.inputs(bucket, REGION, "raw/", as_user(user(emulated, READ))))
+        inputs(bucket, REGION, "raw/", as_user(user(emulated, READ)))
 
 
 # -- who asks

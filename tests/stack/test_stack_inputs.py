@@ -10,7 +10,8 @@ import pytest
 from lightly_infra import spec
 from lightly_infra.clouds.aws import lifecycle
 from lightly_infra.health import Finding, State
-from lightly_infra.retention import Input, Rule, RulesUnreadable
+from lightly_infra.listing import Page, Stored
+from lightly_infra.retention import Rule, RulesUnreadable
 from lightly_infra.stack import inputs
 from lightly_infra.stack.settings import Settings
 
@@ -37,12 +38,12 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         calls.append((bucket, region, acting.profile))
         return [Rule("expire", "raw/", days=30)]
 
-    def listed(bucket: str, region: str, prefix: str, acting: Any) -> Iterator[Input]:
+    def listed(bucket: str, region: str, prefix: str, acting: Any) -> Iterator[Page]:
         calls.append((bucket, region, prefix, acting.profile))
-        yield from (Input(f"raw/{days}.png", NOW - timedelta(days=days)) for days in (10, 26, 29))
+        yield Page(tuple(Stored(f"raw/{days}.png", NOW - timedelta(days=days)) for days in (10, 26, 29)), more=False)
 
     monkeypatch.setattr(lifecycle, "read", read)
-    monkeypatch.setattr(lifecycle, "inputs", listed)
+    monkeypatch.setattr(lifecycle, "pages", listed)
     return calls
 
 

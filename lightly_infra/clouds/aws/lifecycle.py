@@ -5,9 +5,10 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
+from lightly_infra.clouds import s3_lifecycle
 from lightly_infra.clouds.aws import policy
 from lightly_infra.lightly.redaction import one_line, redact
-from lightly_infra.retention import Input, RulesUnreadable
+from lightly_infra.retention import RulesUnreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from botocore.exceptions import ClientError
 
     from lightly_infra.clouds.aws.connection import Settings
+    from lightly_infra.listing import Page
     from lightly_infra.retention import Rule
 
 _LOG_IN: Final = "log in as for the AWS CLI, or set aws:profile"
@@ -50,8 +52,8 @@ def read(bucket: str, region: str, settings: Settings) -> list[Rule]:
             raise
 
 
-def inputs(bucket: str, region: str, prefix: str, settings: Settings) -> Iterator[Input]:
-    """The objects under the prefix, page by page; not the empty ones that stand for directories.
+def pages(bucket: str, region: str, prefix: str, settings: Settings) -> Iterator[Page]:
+    """The objects under the prefix, page by page: one call each.
 
     Args:
         bucket: its name.
@@ -64,10 +66,8 @@ def inputs(bucket: str, region: str, prefix: str, settings: Settings) -> Iterato
     """
     with _told(bucket, settings, f"list bucket {bucket!r} under {prefix!r}", policy.LIST_ACTION):
         listing = settings.client("s3", region).get_paginator("list_objects_v2")
-        for page in listing.paginate(Bucket=bucket, Prefix=prefix):
-            for it in page.get("Contents", []):
-                if not it["Key"].endswith("/"):
-                    yield Input(it["Key"], it["LastModified"])
+        for answer in listing.paginate(Bucket=bucket, Prefix=prefix):
+            yield s3_lifecycle.page(answer)
 
 
 @contextmanager

@@ -9,14 +9,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from lightly_infra.clouds.aws import policy
-from lightly_infra.permissions import Purpose
 from lightly_infra.sandbox.aws.ministack import ACCOUNT
 from lightly_infra.sandbox.cloud import CannotSeed
 from lightly_infra.sandbox.seed import BESIDE, ELSEWHERE, IMAGES, image
 from lightly_infra.spec.s3 import S3Spec
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from types_boto3_iam import IAMClient
@@ -39,7 +38,7 @@ def prepare(aws: Ministack, given: Sequence[Source], lightly_account_id: str) ->
     for it, s3 in sources:
         client = aws.client("s3", s3.region)
         if s3.bucket is not None and s3.bucket not in created:
-            put_images(client, s3.bucket, s3.region, s3.prefix if it.purpose is Purpose.INPUT else None)
+            put_images(client, s3.bucket, s3.region, s3.prefix, it.files)
         if s3.access_logs:
             make_bucket(client, s3.access_logs.bucket, s3.region)
         if s3.kms_key_arn and not _has_key(aws, s3.kms_key_arn):
@@ -53,10 +52,10 @@ def prepare(aws: Ministack, given: Sequence[Source], lightly_account_id: str) ->
     _users(aws.client("iam"), sources)
 
 
-def put_images(client: S3Client, bucket: str, region: str, prefix: str | None) -> None:
-    """Makes the bucket where it is missing, with images under `prefix` (none for `None`) and one object beside it."""
+def put_images(client: S3Client, bucket: str, region: str, prefix: str, files: Iterable[str] = IMAGES) -> None:
+    """Makes the bucket where it is missing, with these files under the prefix and one object beside it."""
     make_bucket(client, bucket, region)
-    for name in IMAGES if prefix is not None else ():
+    for name in files:
         client.put_object(Bucket=bucket, Key=f"{prefix}{name}", Body=image(), ContentType="image/png")
     client.put_object(Bucket=bucket, Key=BESIDE, Body=image(), ContentType="image/png")
 

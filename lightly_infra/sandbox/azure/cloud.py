@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from lightly_infra.clouds.azure import policy
-from lightly_infra.permissions import Purpose
 from lightly_infra.sandbox.azure import blobs, probe
 from lightly_infra.sandbox.azure.arm import Arm
 from lightly_infra.sandbox.azure.arm_model import SUBSCRIPTION
@@ -17,7 +16,7 @@ from lightly_infra.sandbox.seed import BESIDE, IMAGES, image
 from lightly_infra.spec.azure import AzureSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from azure.storage.blob import ContainerClient
@@ -103,7 +102,7 @@ class AzureCloud(EmulatedCloud):
                     continue
                 self._arm.have_account(group, azure.account)
             if azure.container is not None and azure.place not in made_containers:
-                self._fill(azure.account, azure.container, azure.prefix if it.purpose is Purpose.INPUT else None)
+                self._fill(azure.account, azure.container, azure.prefix, it.files)
 
     def put_images(self, place: str, prefix: str) -> None:
         """Makes `ACCOUNT/CONTAINER` where it is missing, and puts images into it."""
@@ -163,11 +162,11 @@ class AzureCloud(EmulatedCloud):
         with self._server.lock:
             self._arm.taken.add(name)
 
-    def _fill(self, account: str, container: str, prefix: str | None) -> None:
-        """Images under the prefix (none for `None`), and one blob beside it."""
+    def _fill(self, account: str, container: str, prefix: str, files: Iterable[str] = IMAGES) -> None:
+        """These files under the prefix, and one blob beside it."""
         with self._server.lock:
             self._arm.have_container(account, container)
-        names = [f"{prefix}{name}" for name in IMAGES] if prefix is not None else []
+        names = [f"{prefix}{name}" for name in files]
         with self.container_client(account, container) as client:
             for name in (*names, BESIDE):
                 client.upload_blob(name, image(), overwrite=True)

@@ -83,11 +83,15 @@ class Administrator:
     Args:
         env: With `ENDPOINT` and `TOKEN`.
 
+    Attributes:
+        token: Who may do everything.
+
     Raises:
         KeyError: one of them is missing.
     """
 
     def __init__(self, env: Mapping[str, str]) -> None:
+        self.token = env[TOKEN]
         self._client = httpx.Client(
             base_url=env[ENDPOINT],
             headers={"Authorization": f"Bearer {env[TOKEN]}"},

@@ -21,7 +21,7 @@ from lightly_infra.sandbox.seed import BESIDE, ELSEWHERE, IMAGES, image
 from lightly_infra.spec.gcs import GcsSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from lightly_infra.sandbox.cloud import Source
     from lightly_infra.sandbox.gcp.clients import StorageClient
@@ -93,7 +93,7 @@ class GcpCloud(EmulatedCloud):
         for source, gcs in specs:
             if gcs.bucket is not None and gcs.bucket not in made:
                 self._make_bucket(gcs.bucket, gcs.project)
-                self._put(gcs.bucket, gcs.prefix if source.purpose is Purpose.INPUT else None)
+                self._put(gcs.bucket, gcs.prefix, source.files)
             if gcs.kms_key is not None:
                 self.emulator.keys.put(gcs.kms_key)
             if gcs.bucket_wide_listing:
@@ -194,10 +194,10 @@ class GcpCloud(EmulatedCloud):
         with unless_there():
             self._api.call("POST", "/storage/v1/b", body, params={"project": project})
 
-    def _put(self, bucket: str, prefix: str | None) -> None:
-        """Images under the prefix (none for None), and one object beside it."""
+    def _put(self, bucket: str, prefix: str, files: Iterable[str] = IMAGES) -> None:
+        """These files under the prefix, and one object beside it."""
         content, place = image(), self.client().bucket(bucket)
-        for key in (*(f"{prefix}{name}" for name in IMAGES if prefix is not None), BESIDE):
+        for key in (*(f"{prefix}{name}" for name in files), BESIDE):
             place.blob(key).upload_from_string(content, "image/png")
 
     def _issued(self, key_json: str, where: str) -> str:

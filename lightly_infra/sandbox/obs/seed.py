@@ -7,7 +7,6 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from lightly_infra.clouds.obs import policy
-from lightly_infra.permissions import Purpose
 from lightly_infra.sandbox.aws.ministack import Credentials
 from lightly_infra.sandbox.aws.seed import make_bucket, put_images
 from lightly_infra.sandbox.cloud import CannotSeed
@@ -50,7 +49,7 @@ def prepare(obs: ObsServer, given: Sequence[Source]) -> None:
         if spec.bucket is None or spec.bucket in created:
             continue
         region = spec.region or REGION
-        put_images(obs.buckets(region), spec.bucket, region, spec.prefix if it.purpose is Purpose.INPUT else None)
+        put_images(obs.buckets(region), spec.bucket, region, spec.prefix, it.files)
         known = statements[spec.bucket, region]
         known += policy.grant(
             purpose=it.purpose,
