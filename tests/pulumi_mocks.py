@@ -199,6 +199,7 @@ def run(
         # Where programs ask a cloud themselves and not through Pulumi: nothing ever expires there.
         for cloud in ("aws", "obs"):
             patched.enter_context(patch(f"lightly_infra.clouds.{cloud}.lifecycle.read", return_value=[]))
+        patched.enter_context(patch("lightly_infra.stack.contents.look", return_value={}))
         # The SDK keeps its settings in context variables; a context of its own leaves nothing behind.
         contextvars.copy_context().run(_run, program, monitor, preview, dict(config or {}), list(secret_keys))
     return monitor.recording

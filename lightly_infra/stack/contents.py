@@ -68,7 +68,7 @@ class Look:
     @property
     def path(self) -> str:
         """Such as `s3://acme-raw/raw/`."""
-        return f"{self.source.place}/{self.source.prefix}"
+        return _names(self.source.told)[1]
 
     @property
     def changed(self) -> bool:
@@ -106,6 +106,7 @@ def earlier(settings: Settings, previous: Previous | None) -> dict[str, Earlier]
 
 
 def _names(told: Mapping[str, str]) -> tuple[dict[str, str], str]:
+    """What storage is called by the fields of the YAML, and its path, from what Lightly is told of it."""
     path = str(told["full_path"])
     if account := told.get("account_name"):
         return {"account": account, "container": path.partition("/")[0]}, f"azure://{account}/{path}"
@@ -148,8 +149,10 @@ def _there(source: DatasourceSpec, was: Earlier | None, before: Mapping[str, Ear
     if source.place is None and was is not None and was.made and was.path.startswith(f"{source.scheme}://"):
         given = {name: it for name, it in was.names.items() if getattr(source, name, None) is None}
         source = source.model_copy(update=given)
-    made = {it.path for it in before.values() if it.made}
-    return source if source.place and any(it.startswith(f"{source.place}/") for it in made) else None
+    if source.place is None:
+        return None
+    root = _names(source.told)[1].removesuffix(source.prefix)
+    return source if any(it.made and it.path.startswith(root) for it in before.values()) else None
 
 
 def _type(dataset: DatasetSpec, was: Earlier | None) -> str | None:
