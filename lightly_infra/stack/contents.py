@@ -96,12 +96,11 @@ def earlier(settings: Settings, previous: Previous | None) -> dict[str, Earlier]
         if previous is None or dataset is None or not told or not told.get("full_path"):
             continue
         names, path = _names(told)
-        made = {(it.kind, it.name): it for it in previous.made}
-        storage = next((made[kind, it] for kind in _STORAGE for it in names.values() if (kind, it) in made), None)
+        made = any(it.kind in _STORAGE and it.name in names.values() for it in previous.made)
         groups = [it.name for it in previous.made if it.kind == "resource group" and it.dataset == dataset.resource]
         if "account" in names and groups:
             names["resource_group"] = groups[0]
-        found[key] = Earlier(dataset.type, path, names, made=storage is not None)
+        found[key] = Earlier(dataset.type, path, names, made=made)
     return found
 
 

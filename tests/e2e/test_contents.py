@@ -74,7 +74,8 @@ def test_a_retention_that_is_added_says_what_it_deletes_at_once(
 ) -> None:
     made = dict(cloud.made) | {"prefix": "raw/"} | ({"container_wide": True} if cloud.key == "azure" else {})
     made.pop("container", None)
-    wanted = {"scenes": {"verify_deadline": 5, "input": {cloud.key: made}, "lightly": {cloud.key: dict(cloud.made)}}}
+    wanted = datasets(cloud)
+    wanted["scenes"]["input"][cloud.key] = made
     result = deploy(sandbox, program(wanted))
     sandbox.put_images(result.outputs["datasets"]["scenes"]["input"]["path"])
     logged.clear()

@@ -135,7 +135,8 @@ def test_what_was_made_reads_as_the_user_would_read_it(
         monkeypatch.setenv(name, value)
 
     found = s3.read("acme-inputs", "eu-central-1", Settings())
-    (only,) = s3.inputs("acme-inputs", "eu-central-1", "raw/", Settings())
+    (page,) = s3.pages("acme-inputs", "eu-central-1", "raw/", Settings())
+    (only,) = page.objects
 
     assert [(it.prefix, it.days) for it in found] == [("raw/", 30)]
     assert retention.shortest(found, "raw/", only.modified) == 30
