@@ -56,6 +56,7 @@ class Subject(StrEnum):
     PERMISSIONS = "permissions"
     CREDENTIAL = "credential"
     INPUTS = "expiring inputs"
+    DATA = "data"
     DRIFT = "drift"
 
 
@@ -234,6 +235,27 @@ def inputs(dataset: str, skipped: Skipped | RulesUnreadable | None, *, strategy:
     useless = not skipped.at_most and (stops or skipped.skipped == skipped.inputs)
     state = State.BROKEN if useless else State.HEALTHY
     return Finding(Subject.INPUTS, state, said, dataset, "input", details)
+
+
+# -- what the program warns of
+
+
+def warned(warnings: Iterable[str], datasets: Iterable[str]) -> tuple[list[Finding], list[str]]:
+    """What the program warns of one datasource, such as rules that delete its data, and its other warnings.
+
+    Args:
+        warnings: Those of `lightly_infra.stack` begin with a path in the YAML, such as `scenes.input.s3`.
+        datasets: Their keys in the YAML.
+    """
+    findings, others = [], []
+    starts = {f"{key}.{it}.": (key, it) for key in datasets for it in ("input", "lightly")}
+    for warning in dict.fromkeys(warnings):
+        about = next((it for start, it in starts.items() if warning.startswith(start)), None)
+        if about is None:
+            others.append(warning)
+        else:
+            findings.append(Finding(Subject.DATA, State.EXPIRING, warning, *about))
+    return findings, others
 
 
 # -- drift

@@ -7,6 +7,7 @@ means `raw-private/` too.
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Final
 
 # A key is at most 1,024 bytes of UTF-8 on S3, GCS and OBS, and 1,024 characters on Azure (their guides on naming).
@@ -14,6 +15,9 @@ MAX_KEY_BYTES: Final = 1024
 MAX_PREFIX_BYTES: Final = 512
 """Half of a key, so that what lies under the prefix has room for names of its own."""
 MAX_BUCKET_CHARACTERS: Final = 63
+
+# Alphabets with letters that look like Latin ones ("Unicode Security Mechanisms", UTS 39).
+_LOOK_ALIKE: Final = frozenset({"CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE", "FULLWIDTH", "MATHEMATICAL"})
 
 _BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _IP_ADDRESS: Final = re.compile(r"\d{1,3}(\.\d{1,3}){3}")
@@ -51,6 +55,21 @@ def normalise_prefix(prefix: str) -> str:
             f"has {MAX_KEY_BYTES} and needs room for a name of its own: shorten it"
         )
     return directory
+
+
+def oddities(prefix: str) -> list[str]:
+    """What in a prefix is allowed and most likely a slip: blanks at an edge, look-alike letters, a split accent."""
+    found = []
+    if odd := [it for it in prefix.split("/") if it != it.strip()]:
+        found.append(f"{odd[0]!r} begins or ends with a blank")
+    for word in re.findall(r"\w+", prefix):
+        scripts = {unicodedata.name(it, "").partition(" ")[0] for it in word if it.isalpha()}
+        if "LATIN" in scripts and (others := scripts & _LOOK_ALIKE):
+            other = next(it for it in word if unicodedata.name(it, "").partition(" ")[0] in others)
+            found.append(f"{word!r} has the letter {other!a} ({unicodedata.name(other)}) among Latin ones")
+    if unicodedata.normalize("NFC", prefix) != prefix:
+        found.append(f"it has letters in parts ({prefix!a}), which look like others that are one character")
+    return found
 
 
 def contains(outer: str, inner: str) -> bool:

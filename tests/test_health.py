@@ -266,3 +266,17 @@ def test_warnings_are_shown_and_change_nothing() -> None:
 def test_machines_get_one_document() -> None:
     assert set(of(State.BROKEN).as_json()) == {"state", "stack", "findings", "warnings", "failures"}
     assert json.loads(json.dumps(of(State.BROKEN).as_json()))["findings"][0]["state"] == "broken"
+
+
+def test_what_the_program_warns_of_a_datasource_is_a_finding_that_is_not_healthy() -> None:
+    rule = "scenes.input.gcs: lifecycle rule 'tidy' deletes the objects under 'raw/' after 7 days"
+    empty = "scenes.input.s3: there is no file under s3://acme-raw/rwa/"
+    other = "something else"
+
+    found, rest = health.warned([rule, other, empty, rule], ["scenes", "other"])
+
+    assert [(it.message, it.dataset, it.datasource, it.state) for it in found] == [
+        (rule, "scenes", "input", State.EXPIRING),
+        (empty, "scenes", "input", State.EXPIRING),
+    ]
+    assert rest == [other]

@@ -190,3 +190,35 @@ def test_a_slug_keeps_to_its_limit(name: str, limit: int) -> None:
 def test_a_resource_path_is_the_scheme_the_bucket_and_the_prefix() -> None:
     assert paths.resource_path("s3", "acme-raw", "street-scenes/") == "s3://acme-raw/street-scenes/"
     assert paths.resource_path("s3", "acme-raw", "") == "s3://acme-raw/"
+
+
+@pytest.mark.parametrize(
+    ("prefix", "said"),
+    [
+        (" raw/", "' raw' begins or ends with a blank"),
+        ("raw /day/", "'raw ' begins or ends with a blank"),
+        ("r\N{CYRILLIC SMALL LETTER A}w/", r"has the letter '\u0430' (CYRILLIC SMALL LETTER A) among Latin ones"),
+        ("raw\N{GREEK SMALL LETTER OMICRON}/", r"has the letter '\u03bf' (GREEK SMALL LETTER OMICRON) among"),
+        ("caf\N{LATIN SMALL LETTER E}\N{COMBINING ACUTE ACCENT}/", r"it has letters in parts ('cafe\u0301/')"),
+    ],
+)
+def test_a_prefix_that_is_most_likely_a_slip_is_told_apart(prefix: str, said: str) -> None:
+    assert paths.normalise_prefix(prefix) == prefix, "it is allowed: somebody may have such keys"
+    (found,) = paths.oddities(prefix)
+    assert said in found
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    ["", "raw/", "street scenes/day 1/", "\u0441\u043d\u0438\u043c\u043a\u0438/", "\u5199\u771f/", "caf\u00e9/"],
+)
+def test_a_prefix_in_any_one_alphabet_is_fine(prefix: str) -> None:
+    assert paths.oddities(prefix) == []
+
+
+@pytest.mark.parametrize("char", ["\u200b", "\ufeff", "\u202e", "\x00", "\n", "\x7f", "\u00a0", "\u2028"])
+def test_a_character_that_nobody_sees_is_refused(char: str) -> None:
+    with pytest.raises(ValueError, match="control character"):
+        paths.normalise_prefix(f"ra{char}w/")
+    with pytest.raises(ValueError, match="is no S3 bucket name"):
+        paths.check_s3_bucket(f"acme{char}raw")

@@ -146,7 +146,8 @@ def examine(stack: Stack, log: Log, *, drift: bool, run_days: float | None, tell
     if drift:
         with tell.progress("Looking for drift") as on_change:
             found.append(health.drift(*stack.drift(on_change)))
-    return health.Health(stack.name, tuple(found), tuple(dict.fromkeys(log.warnings)))
+    of_data, warnings = health.warned(log.warnings, datasets)
+    return health.Health(stack.name, (*found, *of_data), tuple(warnings))
 
 
 def end(health: Health, tell: Teller) -> None:

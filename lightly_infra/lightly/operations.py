@@ -523,15 +523,22 @@ _CAUSES: Final[Mapping[str, str]] = {
         "the bucket does not exist, or lies in another account: check its name"
     ),
     r"assumerole|external id": (
-        "a wrong external id, or a trust policy that does not name Lightly's account with that external id"
+        "a wrong external id, or a trust policy that does not name Lightly's account with that external id; what "
+        "somebody has changed or deleted by hand, `pulumi up --refresh` puts back"
+    ),
+    r"invalidaccesskeyid|invalidclienttokenid": (
+        "an access key that was deleted or made inactive: `pulumi up --refresh` puts it back; of a key of your own, "
+        "make it active again, or give another"
     ),
     r"\bsas\b|authenticationfailed": (
         "a SAS that has expired, is another container's, or was signed with an account key that has been renewed "
         "since: have it signed anew with `pulumi up`"
     ),
     r"storage\.objects\.|invalid_grant": (
-        "a service account's key that was deleted, or a role whose condition names another bucket or prefix; what "
-        "was granted just now may take Google Cloud some minutes: raise verify_deadline"
+        "a service account or its key that was disabled or deleted (`pulumi up --refresh`; of a key also `gcloud iam "
+        "service-accounts keys enable`), a custom role that was deleted (`gcloud iam roles undelete ROLE "
+        "--project=PROJECT`), or one whose condition names another bucket or prefix; what was granted just now may "
+        "take Google Cloud some minutes: raise verify_deadline"
     ),
     r"kms": "the KMS key: its own policy and the identity's must allow to decrypt and, for writing, to encrypt",
 }

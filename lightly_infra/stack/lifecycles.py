@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import pulumi
 from pulumi.runtime.sync_await import _sync_await
 
-from lightly_infra import epochs, retention
+from lightly_infra import epochs, paths, retention
 from lightly_infra.permissions import Purpose
 from lightly_infra.stack import contents, previous
 
@@ -75,6 +75,8 @@ def findings(settings: Settings, known: Mapping[str, Read]) -> Findings:
     for key, dataset in settings.datasets.items():
         for purpose, cloud in dataset.datasources.items():
             where = f"{key}.{purpose.lower()}.{cloud.cloud}"
+            prefix = cloud.datasource.prefix
+            found.warnings.extend(f"{where}.prefix: {prefix!r}: {it}: look for a slip" for it in paths.oddities(prefix))
             read = known.get(cloud.datasource.place or "")
             if isinstance(read, retention.RulesUnreadable):
                 told = f"{where}: nobody has looked whether something is deleted too early: {read}"

@@ -140,4 +140,16 @@ class GCSDatasource(CloudDatasource):
             project=project,
             opts=self.child(),
         )
-        return role.name
+        return pulumi.Output.all(role.name, role.deleted).apply(lambda known: _granting(*known))
+
+
+def _granting(role: str, deleted: bool | None) -> str:  # noqa: FBT001 - as the provider tells it
+    """The role, unless somebody has deleted it: Google and its provider keep it, and it grants nothing."""
+    if not deleted:
+        return role
+    _, project, _, role_id = role.split("/")
+    raise pulumi.RunError(
+        f"the custom role {role_id!r} of project {project!r} has been deleted, so Lightly is granted nothing: run "
+        f"`gcloud iam roles undelete {role_id} --project={project}` and `pulumi up --refresh`; 7 days after it was "
+        "deleted it cannot come back: see docs/recovery.md"
+    )

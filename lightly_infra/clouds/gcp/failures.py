@@ -22,6 +22,10 @@ FAILURES: Final[Mapping[str, str]] = {
         "(`pulumi up --replace URN`, with the URN of the RandomString under the same datasource), which gives the role "
         "another id"
     ),
+    r"Error deleting the custom project role": (
+        "where somebody has deleted the role already, run `gcloud iam roles undelete ROLE --project=PROJECT` and do "
+        "this again; 7 days after it was deleted, run `pulumi state delete URN --force` instead"
+    ),
     r"you already own it|You already own this bucket": (
         "the bucket is there already, and yours: name it as 'bucket' without 'create', or name another"
     ),

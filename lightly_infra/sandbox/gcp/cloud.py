@@ -161,6 +161,14 @@ class GcpCloud(EmulatedCloud):
         email, key_id = quote(key["client_email"]), key["private_key_id"]
         self._api.call("DELETE", f"/v1/projects/-/serviceAccounts/{email}/keys/{key_id}")
 
+    def delete_role(self, name: str) -> None:
+        """Deletes a custom role, as somebody else may behind our back: softly."""
+        self._api.call("DELETE", f"/v1/{name}")
+
+    def undelete_role(self, name: str) -> None:
+        """Brings it back, as `gcloud iam roles undelete` does."""
+        self._api.call("POST", f"/v1/{name}:undelete", {})
+
     def grant(self, email: str, purpose: Purpose, bucket: str, prefix: str, project: str) -> None:
         """Grants an account what the manual tells users to grant; does nothing when it has it already."""
         role_id = f"lightly_{purpose.lower()}_by_hand"

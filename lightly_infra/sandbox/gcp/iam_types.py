@@ -175,10 +175,13 @@ class CustomRole(GcpType):
         with saying(f"Error updating the custom project role {inputs['title']}"):
             return _role_outputs(self.session.api.call("PATCH", f"/v1/{resource_id}", _role(inputs)))
 
-    def delete(self, resource_id: str, olds: Properties) -> None:  # noqa: ARG002 - the id is enough
-        """Delete the role, softly."""
-        existing = self._find(resource_id)
-        if existing is not None and not existing.get("deleted"):
+    def delete(self, resource_id: str, olds: Properties) -> None:
+        """Delete the role, softly. One that somebody has deleted already is an error, as with the real provider.
+
+        That one calls the API without looking, and has no case for its refusal (terraform-provider-google,
+        `resourceGoogleProjectIamCustomRoleDelete`).
+        """
+        with saying(f"Error deleting the custom project role {olds['title']}"):
             self.session.api.call("DELETE", f"/v1/{resource_id}")
 
     def _find(self, name: str) -> dict[str, Any] | None:

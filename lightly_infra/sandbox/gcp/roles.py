@@ -136,7 +136,8 @@ class Roles:
     async def _delete(self, request: Request) -> Response:
         name, role = self._role(request)
         if role.deleted:
-            raise failed_precondition(f"The role named {name} has been deleted already.")
+            role_id = name.rpartition("/")[2]
+            raise failed_precondition(f"You can't delete role_id ({role_id}) which has been marked for deletion.")
         role.deleted = True
         return JSONResponse(role.document(name))
 

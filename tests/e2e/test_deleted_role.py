@@ -1,0 +1,56 @@
+"""End to end: a custom role of Google Cloud that somebody has deleted, which Google and its provider keep."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lightly_infra.sandbox.environment import EngineName, Sandbox
+from tests.e2e.clouds import CLOUDS, dataset
+from tests.e2e.runs import deploy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from lightly_infra.sandbox.engine.interface import Program
+
+    Make = Callable[..., Program]
+
+
+@pytest.fixture
+def sandbox(engine: EngineName) -> Iterator[Sandbox]:
+    with Sandbox(engine=engine, clouds=["gcs"]) as running:
+        yield running
+
+
+def test_a_deleted_role_is_named_with_the_command_that_brings_it_back(sandbox: Sandbox, program: Make) -> None:
+    wanted = program({"scenes": dataset(CLOUDS["gcs"], CLOUDS["gcs"])})
+    deploy(sandbox, wanted)
+    roles = [
+        it["outputs"]["name"]
+        for it in sandbox.export()["deployment"]["resources"]
+        if it["type"] == "gcp:projects/iAMCustomRole:IAMCustomRole"
+    ]
+    role = next(it for it in roles if "input" in it)
+    sandbox.gcp.delete_role(role)
+    _, project, _, role_id = role.split("/")
+    command = f"gcloud iam roles undelete {role_id} --project={project}"
+
+    # What `pulumi up --refresh` does, and `lightly-infra check`.
+    assert any(command in it.message for it in sandbox.drift(wanted).failures)
+    assert not sandbox.refresh(wanted).failures
+    asked = len(sandbox.lightly.requests)
+    assert any(command in it.message for it in sandbox.up(wanted).failures)
+    assert not any("verify" in str(it) for it in sandbox.lightly.requests[asked:]), "nobody waits for what cannot come"
+
+    sandbox.gcp.undelete_role(role)
+    assert not sandbox.refresh(wanted).failures
+    assert sandbox.report(deploy(sandbox, wanted)).ok
+
+    sandbox.gcp.delete_role(role)
+    (failure,) = sandbox.destroy(wanted).failures
+    assert "Error deleting the custom project role" in failure.message
+    assert role_id in failure.message
+    sandbox.gcp.undelete_role(role)
+    assert not sandbox.destroy(wanted).failures
