@@ -296,7 +296,7 @@ def test_a_role_lives_its_life_and_comes_back(gcp: Driver) -> None:
     with pytest.raises(ResourceError, match="already exists and must be imported"):
         gcp.create(ROLE, first)
     gcp.delete(changed)
-    with pytest.raises(ResourceError, match="Error deleting the custom project role More: .*marked for deletion"):
+    with pytest.raises(ResourceError, match=r"Error deleting the custom project role More: .*marked for deletion"):
         gcp.delete(changed)
     left = gcp.refresh(changed)
     assert left is not None
