@@ -53,7 +53,7 @@ _JSON = {
             "as far as known. Of expiring inputs: `inputs`, `skipped`, `min_days_to_expiration`, `handling_strategy`, "
             "`examples`. Of drift: `changes`, each with `operation`, `type`, `name`, `keys` and `gone`: by hand."
         ),
-        "warnings": "What the program warns of, as text. They change no state.",
+        "warnings": "What else the program warns of, as text. They change no state; what is about one datasource is a finding (`data`).",
         "failures": _FAILURES,
     },
     "rotate --json": {

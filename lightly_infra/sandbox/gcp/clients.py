@@ -91,10 +91,10 @@ class Administrator:
     """
 
     def __init__(self, env: Mapping[str, str]) -> None:
-        self.token = env[TOKEN]
+        endpoint, self.token = env[ENDPOINT], env[TOKEN]
         self._client = httpx.Client(
-            base_url=env[ENDPOINT],
-            headers={"Authorization": f"Bearer {env[TOKEN]}"},
+            base_url=endpoint,
+            headers={"Authorization": f"Bearer {self.token}"},
             timeout=SECONDS,
             # No connection stays open: nobody tells a provider when it is no longer needed.
             limits=httpx.Limits(max_keepalive_connections=0),
