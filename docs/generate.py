@@ -53,7 +53,8 @@ _JSON = {
             "as far as known. Of expiring inputs: `inputs`, `skipped`, `min_days_to_expiration`, `handling_strategy`, "
             "`examples`. Of drift: `changes`, each with `operation`, `type`, `name`, `keys` and `gone`: by hand."
         ),
-        "warnings": "What else the program warns of, as text. They change no state; what is about one datasource is a finding (`data`).",
+        "warnings": "What else the program warns of, as text; they change no state. What is about one datasource is "
+        "a finding.",
         "failures": _FAILURES,
     },
     "rotate --json": {
