@@ -111,8 +111,8 @@ class DatasetSpec(Spec):
     )
     strict_retention: bool = Field(
         default=False,
-        description="Stop where a lifecycle rule of a bucket of yours would delete too early, and where `retention_days` "
-        "would delete something as soon as it is in force. Default: warn.",
+        description="Stop where a lifecycle rule of a bucket of yours would delete too early, and where "
+        "`retention_days` would delete something as soon as it is in force. Default: warn.",
     )
     on_destroy: Literal["keep", "delete"] = Field(
         default="keep",
