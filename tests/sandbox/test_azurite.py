@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -14,6 +17,7 @@ from typing import TYPE_CHECKING
 import platformdirs
 import pytest
 from azure.core.exceptions import HttpResponseError
+from filelock import FileLock
 
 from lightly_infra.sandbox.azure import azurite
 from lightly_infra.sandbox.azure.azurite import Azurite
@@ -56,14 +60,22 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return directory
 
 
-def _fake_npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> Path:
-    """An npm that notes each call; `target` is where it is to install to."""
+def _home(cache: Path) -> Path:
+    """Where it is installed: another set of pins goes elsewhere."""
+    pins = Path(azurite._PINNED / "package-lock.json").read_bytes()
+    return cache / f"azurite-{azurite.VERSION}-{hashlib.sha256(pins).hexdigest()[:8]}"
+
+
+def _fake_npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, unreachable: str = "") -> Path:
+    """An npm that notes each installation; `target` is where it is to install to."""
     npm, calls = tmp_path / "npm.py", tmp_path / "calls"
     calls.touch()
     npm.write_text(
         textwrap.dedent(
             f"""
             import pathlib, sys, time
+            if sys.argv[1:3] == ["cache", "add"]:
+                sys.exit({unreachable or None!r})
             with open({str(calls)!r}, "a") as calls:
                 print(sys.argv[1:], file=calls)
             target = pathlib.Path(sys.argv[sys.argv.index("--prefix") + 1]) / {str(azurite._MAIN)!r}
@@ -185,11 +197,34 @@ def test_nothing_is_left_when_we_are_killed(tmp_path: Path) -> None:
 def test_what_is_installed_is_taken_as_it_is(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = _fake_npm(tmp_path, monkeypatch, "target.parent.mkdir(parents=True); target.write_text('')")
     home = azurite.install()
-    assert home == azurite.install() == cache / "azurite-3.37.0"
+    assert home == azurite.install() == _home(cache)
     assert (home / azurite._MAIN).is_file()
     (call,) = calls.read_text().splitlines()
-    assert call.startswith("['install', '--no-audit', '--no-fund', '--ignore-scripts', ")
-    assert "'azurite@3.37.0', '--prefix', " in call
+    assert call.startswith("['ci', '--ignore-scripts', ")
+    assert [it.name for it in home.iterdir() if it.is_file()] == [it.name for it in azurite._PINNED.iterdir()]
+
+
+def test_npm_keeps_all_it_writes_to_our_own_directory_and_waits_for_no_answer_for_long(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = _fake_npm(tmp_path, monkeypatch, "target.parent.mkdir(parents=True); target.write_text('')")
+    azurite.install()
+    options = dict(re.findall(r"'--([a-z-]+)=([^']+)'", calls.read_text()))
+    assert Path(options["cache"]).parent == cache
+    assert (options["fetch-retries"], options["fetch-timeout"]) == ("1", "30000")
+    assert sorted(cache.iterdir()) == [_home(cache), Path(f"{_home(cache)}.lock")]
+
+
+def test_all_that_it_depends_on_is_pinned_with_its_checksum_and_from_no_one_registry() -> None:
+    pinned = {it.name: it.read_text() for it in azurite._PINNED.iterdir()}
+    assert pinned.keys() == {"package.json", "package-lock.json"}
+    assert json.loads(pinned["package.json"])["dependencies"] == {"azurite": azurite.VERSION}
+    packages = json.loads(pinned["package-lock.json"])["packages"]
+    assert packages.pop("")["dependencies"] == {"azurite": azurite.VERSION}
+    assert packages["node_modules/azurite"]["version"] == azurite.VERSION
+    assert all(re.match(r"sha512-\S{88}$", it["integrity"]) for it in packages.values())
+    assert not any("resolved" in it for it in packages.values())
+    assert "://" not in "".join(pinned.values())
 
 
 def test_it_is_installed_once_however_many_want_it_at_once(
@@ -199,36 +234,56 @@ def test_it_is_installed_once_however_many_want_it_at_once(
     calls = _fake_npm(tmp_path, monkeypatch, script)
     with ThreadPoolExecutor(4) as pool:
         homes = {it.result() for it in [pool.submit(azurite.install) for _ in range(4)]}
-    assert homes == {cache / "azurite-3.37.0"}
+    assert homes == {_home(cache)}
     assert len(calls.read_text().splitlines()) == 1
-    assert sorted(it.name for it in cache.iterdir()) == ["azurite-3.37.0", "azurite-3.37.0.lock"]
+    assert sorted(cache.iterdir()) == [_home(cache), Path(f"{_home(cache)}.lock")]
+
+
+def test_whoever_waits_for_another_that_installs_it_gives_up_in_the_end(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(azurite, "_INSTALLING", 0.05)
+    cache.mkdir(parents=True)
+    with FileLock(f"{_home(cache)}.lock"), pytest.raises(CannotStart, match=r"another process has been at it for more"):
+        azurite.install()
+    assert [it.getMessage() for it in caplog.records if it.name == azurite.__name__] == [
+        f"Installing Azurite {azurite.VERSION} from npm into {_home(cache)}: once, for 0.05 s at most."
+    ]
 
 
 def test_what_another_left_half_done_is_removed(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (cache / "azurite-3.37.0-abandoned" / "node_modules").mkdir(parents=True)
-    (cache / "azurite-3.37.0").mkdir()  # without what makes it whole
+    abandoned = _home(cache).with_name(f"{_home(cache).name}-abandoned")
+    (abandoned / "node_modules").mkdir(parents=True)
+    _home(cache).mkdir()  # without what makes it whole
     _fake_npm(tmp_path, monkeypatch, "target.parent.mkdir(parents=True); target.write_text('')")
     home = azurite.install()
     assert (home / azurite._MAIN).is_file()
-    assert not (cache / "azurite-3.37.0-abandoned").exists()
+    assert not abandoned.exists()
 
 
 @pytest.mark.parametrize(
-    "script",
-    ["sys.exit('npm error network request to https://registry failed, reason: ENOTFOUND')", "print('ENOTFOUND')"],
+    ("unreachable", "script"),
+    [
+        ("npm error network request failed, reason: ENOTFOUND", ""),
+        ("", "sys.exit('ENOTFOUND')"),
+        ("", "print('ENOTFOUND')"),
+    ],
 )
 def test_where_npm_cannot_be_reached_it_says_so_and_what_to_do(
-    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unreachable: str, script: str
 ) -> None:
-    _fake_npm(tmp_path, monkeypatch, script)
+    calls = _fake_npm(tmp_path, monkeypatch, script, unreachable)
     with pytest.raises(CannotStart) as raised:
         Azurite().start()
     said = str(raised.value)
     assert "npm could not get it" in said
     assert "ENOTFOUND" in said
+    assert bool(calls.read_text()) == bool(script), (
+        "hundreds of packages are not asked for where the first is out of reach"
+    )
     assert "python -m lightly_infra.sandbox.azure.azurite" in said
     assert "npm_config_registry" in said
-    assert [it.name for it in cache.iterdir()] == ["azurite-3.37.0.lock"]
+    assert list(cache.iterdir()) == [Path(f"{_home(cache)}.lock")]
 
 
 def test_an_npm_that_hangs_is_ended(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,13 +291,13 @@ def test_an_npm_that_hangs_is_ended(cache: Path, tmp_path: Path, monkeypatch: py
     _fake_npm(tmp_path, monkeypatch, "time.sleep(60)")
     with pytest.raises(CannotStart, match=r"no end after 0\.2 s"):
         azurite.install()
-    assert [it.name for it in cache.iterdir()] == ["azurite-3.37.0.lock"]
+    assert list(cache.iterdir()) == [Path(f"{_home(cache)}.lock")]
 
 
 def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setattr(platformdirs, "user_cache_path", lambda _name: tmp_path / "file" / "lightly-infra")
-    with pytest.raises(CannotStart, match=r"cannot be installed into .*azurite-3\.37\.0: "):
+    with pytest.raises(CannotStart, match=r"cannot be installed into .*azurite-3\.37\.0-\w+: "):
         azurite.install()
 
 
@@ -258,7 +313,7 @@ def test_it_can_be_installed_ahead_of_time() -> None:
         [sys.executable, "-m", "lightly_infra.sandbox.azure.azurite"], capture_output=True, text=True, check=True
     )
     (line,) = run.stdout.splitlines()
-    assert line.startswith("Azurite 3.37.0 is in ")
+    assert line.startswith(f"Azurite {azurite.VERSION} is in ")
 
 
 @linux

@@ -2,13 +2,17 @@
 
 One process, one TLS port on 127.0.0.1, its own certificate authority, state in memory only. It is a program for
 Node.js: node comes from PyPI, Azurite from npm into the user's cache directory, on first use or by
-`python -m lightly_infra.sandbox.azure.azurite`. What it does not enforce: source addresses. What it always refuses:
-SAS for a directory.
+`python -m lightly_infra.sandbox.azure.azurite`. It and all it depends on are pinned, with their checksums, by
+`npm/package-lock.json`, which names no registry; in that directory, `npm install --package-lock-only
+--omit-lockfile-registry-resolved azurite@VERSION` renews it. What Azurite does not enforce: source addresses. What it
+always refuses: SAS for a directory.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -18,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import platformdirs
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from lightly_infra.lightly.redaction import one_line
 from lightly_infra.sandbox import process
@@ -30,9 +34,12 @@ if TYPE_CHECKING:
 
 VERSION: Final = "3.37.0"
 
+_LOGGER: Final = logging.getLogger(__name__)
+_PINNED: Final = Path(__file__).with_name("npm")
 _MAIN: Final = Path("node_modules", "azurite", "dist", "src", "blob", "main.js")
 _SHIM: Final = Path(__file__).with_name("azurite.js")
-_INSTALLING: Final = 600.0  # seconds; it takes a quarter of a minute where npm is near
+_INSTALLING: Final = 300.0  # seconds for npm; it takes a quarter of a minute where its registry is near
+_ANSWERING: Final = 30_000  # milliseconds for npm's registry to answer one request; npm's own default is ten times that
 _SAID: Final = 200  # characters of npm's own words in an error
 
 # All that the process sees of our environment.
@@ -46,14 +53,18 @@ def install() -> Path:
         CannotStart: it is not there, and npm cannot be reached or failed.
     """
     cache = platformdirs.user_cache_path("lightly-infra")
-    home = cache / f"azurite-{VERSION}"
+    pins = hashlib.sha256((_PINNED / "package-lock.json").read_bytes()).hexdigest()[:8]
+    home = cache / f"azurite-{VERSION}-{pins}"
     if (home / _MAIN).exists():
         return home
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{home}.lock"):
+        _LOGGER.warning("Installing Azurite %s from npm into %s: once, for %g s at most.", VERSION, home, _INSTALLING)
+        with FileLock(f"{home}.lock", timeout=_INSTALLING):
             if not (home / _MAIN).exists():  # another process may have been faster
                 _install_into(home)
+    except Timeout:
+        raise _unreachable(home, f"another process has been at it for more than {_INSTALLING:g} s") from None
     except OSError as error:
         raise CannotStart(f"Azurite cannot be installed into {home}: {error}") from error
     return home
@@ -65,19 +76,23 @@ def _install_into(home: Path) -> None:
     # Renamed when it is whole: whoever finds the directory finds all of it.
     unfinished = Path(tempfile.mkdtemp(prefix=f"{home.name}-", dir=home.parent))
     try:
-        # One retry: on a machine without npm's registry the message shall come soon.
-        options = ["--no-audit", "--no-fund", "--ignore-scripts", "--fetch-retries=1", "--fetch-retry-mintimeout=1000"]
-        npm = [*_npm(), "install", *options, f"azurite@{VERSION}"]
-        run = subprocess.run(  # noqa: S603 - no shell, and nothing of the user's in it
-            [*npm, "--prefix", str(unfinished)],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_INSTALLING,
-            check=False,
-        )
-        if run.returncode or not (unfinished / _MAIN).exists():
-            raise _unreachable(home, run.stderr or run.stdout)
+        for pinned in _PINNED.iterdir():
+            shutil.copy(pinned, unfinished)
+        with tempfile.TemporaryDirectory(prefix=f"{home.name}-", dir=home.parent) as cache:
+            # One package first: where no registry answers, `npm ci` tries hundreds in vain and does not say why.
+            for command in (["cache", "add", f"azurite@{VERSION}"], ["ci"]):
+                run = subprocess.run(  # noqa: S603 - no shell, and nothing of the user's in it
+                    [*_npm(), *command, *_options(cache), "--prefix", str(unfinished)],
+                    stdin=subprocess.DEVNULL,
+                    capture_output=True,
+                    text=True,
+                    timeout=_INSTALLING,
+                    check=False,
+                )
+                if run.returncode:
+                    raise _unreachable(home, run.stderr or run.stdout)
+        if not (unfinished / _MAIN).exists():
+            raise _unreachable(home, run.stdout)
         shutil.rmtree(home, ignore_errors=True)
         unfinished.replace(home)
     except subprocess.TimeoutExpired:
@@ -86,10 +101,20 @@ def _install_into(home: Path) -> None:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
+def _options(cache: str) -> list[str]:
+    return [
+        *("--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"),
+        # npm's cache and logs: a home directory need not be there, or not be writable.
+        f"--cache={cache}",
+        # One retry: on a machine without npm's registry the message shall come soon.
+        *("--fetch-retries=1", "--fetch-retry-mintimeout=1000", f"--fetch-timeout={_ANSWERING}"),
+    ]
+
+
 def _unreachable(home: Path, said: str) -> CannotStart:
     return CannotStart(
         f"Azurite, the emulator of Azure's blobs, is not on this machine, and npm could not get it "
-        f"(npm install azurite@{VERSION}: {one_line(said)[:_SAID]}). Where npm reaches a registry, "
+        f"(azurite@{VERSION}: {one_line(said)[:_SAID]}). Where npm reaches a registry, "
         f"`python -m lightly_infra.sandbox.azure.azurite` installs it into {home}; a mirror is named by "
         "npm_config_registry, and that directory can also be copied from another machine"
     )
