@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import ssl
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx
@@ -53,6 +54,7 @@ class Session:
             base_url=env["ARM_ENDPOINT"],
             headers={"Authorization": f"Bearer {env.get('ARM_ACCESS_TOKEN', '')}"},
             trust_env=False,  # the emulator is on this machine
+            verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),  # and speaks no TLS: no authorities are read
             limits=httpx.Limits(max_keepalive_connections=0),  # nobody closes a provider, and so its connections
             timeout=30,
         )

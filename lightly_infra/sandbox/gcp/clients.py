@@ -6,7 +6,9 @@ and GOOGLE_OAUTH_ACCESS_TOKEN, which Pulumi's provider knows.
 
 from __future__ import annotations
 
+import functools
 import json
+import ssl
 import warnings
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -99,6 +101,7 @@ class Administrator:
             # No connection stays open: nobody tells a provider when it is no longer needed.
             limits=httpx.Limits(max_keepalive_connections=0),
             trust_env=False,  # no proxy stands between us and this machine
+            verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),  # speaks no TLS: no authorities are read
         )
 
     def call(
@@ -162,14 +165,21 @@ class KeyCredentials(google.auth.credentials.Credentials):
         super().__init__()  # type: ignore[no-untyped-call] # partly typed only
         self.key_json = key_json
         self.project = str(json.loads(key_json).get("project_id", ""))
-        self._signed = service_account.Credentials.from_service_account_info(  # type: ignore[no-untyped-call] # as above
-            json.loads(key_json), scopes=_SCOPES
-        )
+        self._signed = _signed(key_json).with_scopes(_SCOPES)
 
     def refresh(self, request: Request) -> None:
         """Gets another access token."""
         self._signed.refresh(request)
         self.token, self.expiry = self._signed.token, self._signed.expiry
+
+
+@functools.cache
+def _signed(key_json: str) -> service_account.Credentials:
+    """google-auth's own, kept: to read a private key takes as long as to make one."""
+    made: service_account.Credentials = service_account.Credentials.from_service_account_info(  # type: ignore[no-untyped-call] # as above
+        json.loads(key_json)
+    )
+    return made
 
 
 class TokenCredentials(google.auth.credentials.Credentials):
