@@ -87,8 +87,10 @@ def test_a_dataset_that_shuts_lightly_out_is_not_asked_and_warned_of(tmp_path: P
     done = run("sandbox", "check", "--config", config(tmp_path, mine=shut), "--json")
 
     told = document(done)
-    assert (done.returncode, told["state"]) == (0, "healthy"), done.stderr
+    assert (done.returncode, told["state"]) == (3, "expiring"), done.stderr
     assert "not asked: only some source addresses" in told["findings"][0]["message"]
+    (data,) = (it for it in told["findings"] if it["subject"] == "data")
+    assert "there is no file under s3://" in data["message"], "nobody has put anything into the bucket yet"
     assert any("bypass_verify" in it for it in told["warnings"])
 
 
