@@ -15,6 +15,7 @@ from lightly_infra.clouds.gcp import failures as gcp_failures
 from lightly_infra.clouds.gcp import policy as gcp
 from lightly_infra.clouds.obs import errors as obs_errors
 from lightly_infra.clouds.obs import policy as obs
+from lightly_infra.component import TAKE_OVER
 from lightly_infra.permissions import GRANTED, REASONS, Operation, Purpose
 from lightly_infra.spec.azure import AzureSpec
 
@@ -75,13 +76,21 @@ def reasons(in_the_clouds_words: Callable[[Operation], str], where: Mapping[Oper
 
 def failures(by_pattern: Mapping[str, str], who: str) -> str:
     """What a cloud says when something fails, and what to do then."""
-    rows = ((_said(pattern), f"{remedy[:1].upper()}{remedy[1:]}.") for pattern, remedy in by_pattern.items())
+    rows = ((_said(pattern), f"{_remedy(it)}.") for pattern, it in by_pattern.items())
     return table((f"{who} says", "what to do"), rows)
+
+
+def _remedy(text: str) -> str:
+    text = text.replace(TAKE_OVER, "the `pulumi import` that the message shows")
+    text = re.sub(r"{(\w+)}", lambda it: it[1].upper(), text)
+    return f"{text[:1].upper()}{text[1:]}"
 
 
 def _said(pattern: str) -> str:
     """What a pattern looks for, for people: the first of several endings, and dots for what differs."""
-    text = re.sub(r"\(([^()|]*)\|[^()]*\)", r"\1", pattern)
+    named = re.sub(r"\(\?P<\w+>((\[[^]]+\]|[^()\[\]])*)\)", r"\1", pattern)
+    text = re.sub(r"\[\^[^]]+\]\+", "…", re.sub(r"\['[^]]+\]\?", "", named))
+    text = re.sub(r"\(([^()|]*)\|[^()]*\)", r"\1", text)
     text = re.sub(r"\([^()]*\)\?|.\?", "", text)
     text = re.sub(r"\[\w(\w)\]", r"\1", text)
     text = re.sub(r"\\[SdWw]\+|\.\*", "…", text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shlex
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 from weakref import WeakKeyDictionary
 
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 # Each run of a program has an event loop of its own, and may register a hook of a name once.
-_HOOKS: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, pulumi.ErrorHook]]] = WeakKeyDictionary()
+_HOOKS: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, _Hook]]] = WeakKeyDictionary()
+
+TAKE_OVER: Final = "{take over}"
+"""Stands in a remedy for the command that adds what is there already to the stack's state."""
 
 
 class Component(pulumi.ComponentResource):
@@ -29,14 +33,19 @@ class Component(pulumi.ComponentResource):
     Attributes:
         failures: What providers say when a child fails for reasons that people really meet, as regular expressions
             to be searched for, and the remedy for each in plain words. It is shown below the provider's own error.
+            Groups of the expression stand in the remedy as `{name}`; see also `TAKE_OVER`.
+        identified_by: The input of its main child that is its id at the cloud, for `TAKE_OVER`; not needed where the
+            failure has a group `id`.
     """
 
     failures: ClassVar[Mapping[str, str]] = {}
+    identified_by: ClassVar[str] = ""
 
     def __init__(self, kind: str, name: str, opts: pulumi.ResourceOptions | None) -> None:
         super().__init__(f"lightly-infra:{kind}", name, None, opts)
         self._depends_on = opts.depends_on if opts is not None else None
-        self._hooks = _remedies(f"lightly-infra:{kind}", self.failures)
+        self._hook = _hook_of(f"lightly-infra:{kind}", self.failures, self.identified_by)
+        self.parent_of(name)
 
     @property
     def owner(self) -> Owner:
@@ -44,10 +53,21 @@ class Component(pulumi.ComponentResource):
         organization = pulumi.get_organization() or "organization"  # none in unit tests with the SDK's own mocks
         return Owner(f"{organization}/{pulumi.get_project()}/{pulumi.get_stack()}", self.pulumi_resource_name)
 
+    def parent_of(self, child: str) -> None:
+        """Says that a child has this name, and not the component's own."""
+        if self._hook is not None:
+            self._hook.parents[child] = self.pulumi_resource_name
+
     def child(self, **options: Any) -> pulumi.ResourceOptions:
         """The options of a child: this parent, what this component waits for, its remedies, and `options`."""
         return pulumi.ResourceOptions.merge(
-            pulumi.ResourceOptions(parent=self, depends_on=self._depends_on, hooks=self._hooks),
+            pulumi.ResourceOptions(
+                parent=self,
+                depends_on=self._depends_on,
+                hooks=self._hook.binding if self._hook else None,
+                # Bridged providers delete first what has a name: Lightly would be told last, of what is gone already.
+                delete_before_replace=False,
+            ),
             pulumi.ResourceOptions(**options),
         )
 
@@ -63,10 +83,50 @@ def marked(
 
 def remedy_for(error: str, failures: Mapping[str, str]) -> str | None:
     """The remedy for a provider's error, if one is known: the first whose pattern is found."""
-    return next((remedy for pattern, remedy in failures.items() if re.search(pattern, error)), None)
+    found = _found(error, failures)
+    return found[0] if found else None
 
 
-def _remedies(name: str, failures: Mapping[str, str]) -> pulumi.ResourceHookBinding | None:
+def _found(error: str, failures: Mapping[str, str]) -> tuple[str, Mapping[str, str]] | None:
+    for pattern, remedy in failures.items():
+        if match := re.search(pattern, error):
+            groups = match.groupdict(default="")
+            for name, value in groups.items():
+                remedy = remedy.replace(f"{{{name}}}", value)  # noqa: PLW2901
+            return remedy, groups
+    return None
+
+
+class _Hook:
+    """Shows the remedies of one kind of component."""
+
+    def __init__(self, kind: str, failures: Mapping[str, str], identified_by: str) -> None:
+        self.parents: dict[str, str] = {}
+        """Names of components, by those of their children."""
+        self._failures = failures
+        self._identified_by = identified_by
+        self._told: set[str] = set()
+        self.binding = pulumi.ResourceHookBinding(on_error=[pulumi.ErrorHook(kind, self._tell)])
+
+    def _tell(self, args: pulumi.ErrorHookArgs) -> bool:
+        found = _found(next(iter(args.errors), ""), self._failures)  # newest first
+        if found is not None:
+            remedy, groups = found
+            identity = groups.get("id") or (args.new_inputs or {}).get(self._identified_by, "ID")
+            remedy = remedy.replace(TAKE_OVER, self._take_over(args, str(identity)))
+            if remedy not in self._told:
+                self._told.add(remedy)
+                pulumi.log.error(remedy, DependencyResource(args.urn))
+        return False  # trying again would fail again
+
+    def _take_over(self, args: pulumi.ErrorHookArgs, identity: str) -> str:
+        scope, types, _ = args.urn.rsplit("::", 2)
+        parent = f"{scope}::{types.rpartition('$')[0]}::{self.parents.get(args.name, args.name)}"
+        words = ["pulumi", "import", args.type, args.name, identity, "--parent", f"lightly={parent}"]
+        return f"`{shlex.join(words)} --protect=false --generate-code=false`"
+
+
+def _hook_of(kind: str, failures: Mapping[str, str], identified_by: str) -> _Hook | None:
     """What has remedies shown; nothing where that cannot work, since it is but a convenience.
 
     That is a CLI before 3.217, another SDK than we know, a program's own unit test outside of any event loop, and a
@@ -83,9 +143,9 @@ def _remedies(name: str, failures: Mapping[str, str]) -> pulumi.ResourceHookBind
     if not ready:
         return None
     hooks = _HOOKS.setdefault(loop, {})
-    if name not in hooks:
-        hooks[name] = _hook(name, failures)
-    return pulumi.ResourceHookBinding(on_error=[hooks[name]])
+    if kind not in hooks:
+        hooks[kind] = _Hook(kind, failures, identified_by)
+    return hooks[kind]
 
 
 def _callbacks_are_ready() -> bool:
@@ -102,16 +162,3 @@ def _callbacks_are_ready() -> bool:
         return False
     _sync_await(_get_callbacks())
     return True
-
-
-def _hook(name: str, failures: Mapping[str, str]) -> pulumi.ErrorHook:
-    told: set[str] = set()
-
-    def tell(args: pulumi.ErrorHookArgs) -> bool:
-        remedy = remedy_for(next(iter(args.errors), ""), failures)  # newest first
-        if remedy is not None and remedy not in told:
-            told.add(remedy)
-            pulumi.log.error(remedy, DependencyResource(args.urn))
-        return False  # trying again would fail again
-
-    return pulumi.ErrorHook(name, tell)

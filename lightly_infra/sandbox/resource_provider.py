@@ -21,7 +21,7 @@ from lightly_infra.sandbox.engine.values import from_struct, holds_unknown, plai
 from lightly_infra.sandbox.resource_type import Properties, Refusal, ResourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from google.protobuf.struct_pb2 import Struct
 
@@ -85,6 +85,14 @@ class ResourceProvider(provider_pb2_grpc.ResourceProviderServicer):
     def refuse_configuration(self, config: Properties) -> Iterable[Refusal]:  # noqa: ARG002
         """What is wrong with settings that are known by name; some may be unknown."""
         return ()
+
+    def deletes_first(self, kind: ResourceType, news: Properties, defaults: Collection[str]) -> bool:
+        """Whether a replacement is made after the deletion of the old one, unless the program says otherwise.
+
+        So pulumi-terraform-bridge does as soon as a name that it could make up is given, even another one than before
+        (`nameRequiresDeleteBeforeReplace` in pkg/tfbridge/schema.go, called by `Diff` in provider.go).
+        """
+        return any(name in news and name not in defaults for name in kind.nameable)
 
     def configure(self, config: Properties) -> None:
         """Take over the configuration; called once before any resource."""
@@ -174,14 +182,11 @@ class ResourceProvider(provider_pb2_grpc.ResourceProviderServicer):
         olds, news = _properties(request.old_inputs) or _properties(request.olds), _properties(request.news)
         changed = [name for name, spec in kind.inputs.items() if not spec.same(olds.get(name), news.get(name))]
         replaces = [name for name in changed if kind.inputs[name].replaces]
-        naming = kind.naming
-        # Two of one name cannot be at once; an automatic name is new each time, a given one is not.
-        keeps_name = naming is not None and bool(news.get(naming.name)) and naming.name not in changed
         return provider_pb2.DiffResponse(
             changes=_changes(changed),
             diffs=changed,
             replaces=replaces,
-            deleteBeforeReplace=bool(replaces) and keeps_name,
+            deleteBeforeReplace=bool(replaces) and self.deletes_first(kind, news, news.get(_DEFAULTS, ())),
         )
 
     @_answers

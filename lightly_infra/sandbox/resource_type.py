@@ -172,9 +172,17 @@ class ResourceType(ABC):
     inputs: ClassVar[Mapping[str, Input]]
     naming: ClassVar[Naming | None] = None
     secret_outputs: ClassVar[frozenset[str]] = frozenset()
+    also_nameable: ClassVar[frozenset[str]] = frozenset()
+    """Inputs that the real provider makes up when the program does not say, and that are required here."""
+
     stable_outputs: ClassVar[frozenset[str] | None] = None
     """What a preview knows of an update in place beside its inputs. Default: all other outputs, which is what Terraform
     plans for computed attributes that have no reason to change."""
+
+    @property
+    def nameable(self) -> frozenset[str]:
+        """The inputs that hold a name which the real provider could make up."""
+        return self.also_nameable | ({self.naming.name} if self.naming else set())
 
     def complete(self, inputs: Properties) -> Properties:
         """The inputs with what they are when the program does not say; some may be unknown."""

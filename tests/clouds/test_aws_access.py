@@ -158,14 +158,14 @@ def test_a_user_and_one_key_are_made_under_the_component() -> None:
         ("aws:iam/user:User", "lightly", component.urn),
         ("aws:iam/accessKey:AccessKey", "lightly", component.urn),
     ]
-    assert recording.one("iam/user").inputs == {"tags": made_by("lightly").tags}
+    assert recording.one("iam/user").inputs == {"forceDestroy": True, "tags": made_by("lightly").tags}
     assert recording.one("iam/accessKey").inputs == {"user": "lightly-0a1b2c3"}
 
 
 def test_the_user_is_bounded_and_tagged_if_told_to() -> None:
     args: aws.AccessKeysArgs = {"permissions_boundary": BOUNDARY, "tags": {"team": "vision"}}
     tags = made_by("lightly").tags | {"team": "vision"}
-    assert keys(args).one("iam/user").inputs == {"permissionsBoundary": BOUNDARY, "tags": tags}
+    assert keys(args).one("iam/user").inputs == {"forceDestroy": True, "permissionsBoundary": BOUNDARY, "tags": tags}
     assert "permissionsBoundary" not in keys().one("iam/user").inputs
 
 

@@ -12,7 +12,7 @@ from lightly_infra.clouds import aws
 from lightly_infra.clouds.aws import policy
 from lightly_infra.permissions import Purpose
 from lightly_infra.retention import Expiry
-from tests.pulumi_mocks import MINTED_EXTERNAL_ID, SECRET_ACCESS_KEY, Recording, Secret, in_the_open, run
+from tests.pulumi_mocks import MINTED_EXTERNAL_ID, SECRET_ACCESS_KEY, Recording, Secret, in_the_open, made_by, run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -240,6 +240,7 @@ def test_the_key_is_granted_and_allowed_both(
     grant = recording.one("aws:kms/grant:Grant")
     assert grant.parent == recording.one("lightly-infra:aws:S3Datasource").urn
     assert grant.inputs == {
+        "name": f"raw-{made_by('raw').digest}",
         "keyId": KEY,
         "granteePrincipal": principal,
         "operations": operations,

@@ -174,7 +174,7 @@ def test_without_rotation_all_is_called_as_it_always_was() -> None:
         *(("User", "lightly"), ("AccessKey", "lightly")),
         *(("UserPolicy", "raw"), ("Grant", "raw")),
     }
-    assert recording.one("iam/user:").inputs == {"tags": made_by("lightly").tags}
+    assert recording.one("iam/user:").inputs == {"forceDestroy": True, "tags": made_by("lightly").tags}
     assert recording.stack_outputs["credential"] == {"kind": "access key", "created": "2026-11-24T10:11:12Z"}
 
 

@@ -60,6 +60,7 @@ def test_the_account_is_called_like_the_component_with_a_suffix_drawn_once() -> 
     assert recording.one("serviceaccount/account").inputs == {
         "accountId": "lightly-0a1b2c3d",
         "displayName": "lightly",
+        "createIgnoreAlreadyExists": True,
         "description": made_by("lightly").describe("Lightly gets in with a key of it."),
     }
 

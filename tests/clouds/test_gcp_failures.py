@@ -45,7 +45,7 @@ ROLE = "projects/acme-vision/roles/lightly_input_0a1b2c3d"
         ),
         (
             "googleapi: Error 409: Your previous request to create the named bucket succeeded and you already own it.",
-            "the bucket is there already, and yours",
+            "you have this bucket already",
         ),
         (
             (

@@ -124,22 +124,22 @@ def test_what_is_not_known_yet_is_not_checked(make: Make) -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "replaces", "first"),
+    ("more", "replaces"),
     [
-        ({}, [], True),
-        ({"bucket": "other"}, ["bucket"], False),
-        ({"bucket": UNKNOWN}, ["bucket"], False),
-        ({"region": "eu-nl"}, ["region"], True),
-        ({"endpoint": "https://obs.example", "addressing": "virtual", "lifecycle": "[]"}, [], True),
+        ({}, []),
+        ({"bucket": "other"}, ["bucket"]),
+        ({"bucket": UNKNOWN}, ["bucket"]),
+        ({"region": "eu-nl"}, ["region"]),
+        ({"endpoint": "https://obs.example", "addressing": "virtual", "lifecycle": "[]"}, []),
     ],
 )
-def test_name_and_region_are_what_a_bucket_is(
-    make: Make, more: dict[str, Any], replaces: list[str], first: bool
+def test_name_and_region_are_what_a_bucket_is_and_none_is_deleted_first(
+    make: Make, more: dict[str, Any], replaces: list[str]
 ) -> None:
     olds = bucket_props()
     difference = make(bucket.Provider).diff("x", olds, olds | more)
     assert difference.replaces == replaces
-    assert difference.delete_before_replace is first
+    assert not difference.delete_before_replace
     assert difference.changes is None
 
 

@@ -345,7 +345,7 @@ def test_a_user_has_two_access_keys_at_most(aws: Driver) -> None:
     user = aws.create(USER, {"name": unique("user")})
     aws.create(ACCESS_KEY, {"user": user.id})
     aws.create(ACCESS_KEY, {"user": user.id})
-    with pytest.raises(ResourceError, match=r"LimitExceeded: .*2 access keys"):
+    with pytest.raises(ResourceError, match=r"LimitExceeded: .*AccessKeysPerUser: 2"):
         aws.create(ACCESS_KEY, {"user": user.id})
 
 

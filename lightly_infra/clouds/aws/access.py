@@ -5,7 +5,7 @@ One access may serve several datasources: each adds an inline policy of its own.
 
 from __future__ import annotations
 
-import hashlib
+import re
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypedDict
 
@@ -15,20 +15,42 @@ import pulumi_random as random
 
 from lightly_infra import epochs, expiry
 from lightly_infra.clouds.aws import policy
+from lightly_infra.clouds.aws.failures import FAILURES
 from lightly_infra.clouds.interface import Credential
 from lightly_infra.component import Component, marked
+from lightly_infra.ownership import digest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import date
+
+    from lightly_infra.ownership import Owner
 
 EXTERNAL_ID_LENGTH = 32
 """Characters of a minted external id: 62^32 of them, while Lightly asks for at least 10 characters."""
 
 # Of the 64 that a user's name may have, Pulumi's random suffix takes 8, and an epoch's number up to 8.
 _MAX_USER_NAME: Final = 48
+_MAX_POLICY_NAME: Final = 128
 # Hexadecimal digits: 2^32 are enough to tell a stack's names apart.
 _DIGEST: Final = 8
+
+
+# Names of earlier versions stay: two policies at once may be more than there is room for.
+KEEPS_ITS_NAME: Final = pulumi.ResourceOptions(ignore_changes=["name"])
+
+
+def known_name(name: str, owner: Owner) -> str:
+    """The name of an inline policy or a grant, known beforehand: a rerun finds its own, and no other stack's.
+
+    Args:
+        name: The resource's.
+        owner: Who makes it.
+    """
+    named = re.sub(r"[^A-Za-z0-9_+=,.@-]", "-", name)
+    if named != name or len(name) > _MAX_POLICY_NAME - _DIGEST - 1:
+        named = f"{named[: _MAX_POLICY_NAME - 2 * (_DIGEST + 1)]}-{digest(name)}"
+    return f"{named}-{owner.digest}"
 
 
 class Access(Component):
@@ -37,6 +59,8 @@ class Access(Component):
     While credentials are renewed there are two: Lightly is told the newer one, and workers that have begun with the
     older one end with it.
     """
+
+    failures = FAILURES
 
     config: Mapping[str, pulumi.Input[Any]]
     """The fields of the datasource's configuration that say how to get in, secrets marked."""
@@ -121,6 +145,8 @@ class DelegatedAccess(Access):
                 ),
                 max_session_duration=policy.MAX_SESSION_SECONDS,
                 permissions_boundary=args.get("permissions_boundary"),
+                # Policies that an interrupted run has left behind go with it.
+                force_detach_policies=True,
                 tags=marked(self.owner.tags, args.get("tags")),
                 opts=self.child(),
             )
@@ -136,7 +162,13 @@ class DelegatedAccess(Access):
     def grant(self, name: str, document: pulumi.Input[str], opts: pulumi.ResourceOptions) -> None:
         """Attaches an inline policy to the role; a role of the user's own stays as it is."""
         if self._role is not None:
-            aws.iam.RolePolicy(name, role=self._role.name, policy=document, opts=opts)
+            aws.iam.RolePolicy(
+                name,
+                name=known_name(name, self.owner),
+                role=self._role.name,
+                policy=document,
+                opts=pulumi.ResourceOptions.merge(opts, KEEPS_ITS_NAME),
+            )
 
     def _external_ids(self, name: str, args: DelegatedAccessArgs) -> list[pulumi.Output[str]]:
         """The one that Lightly is told, and the one before, if there is one."""
@@ -174,8 +206,7 @@ def _shortened(name: str) -> str:
     """The name of a user, told from others that begin alike."""
     if len(name) <= _MAX_USER_NAME:
         return name
-    digest = hashlib.sha256(name.encode()).hexdigest()[:_DIGEST]
-    return f"{name[: _MAX_USER_NAME - _DIGEST - 1]}-{digest}"
+    return f"{name[: _MAX_USER_NAME - _DIGEST - 1]}-{digest(name)}"
 
 
 class _User(NamedTuple):
@@ -245,7 +276,13 @@ class AccessKeys(Access):
     def grant(self, name: str, document: pulumi.Input[str], opts: pulumi.ResourceOptions) -> None:
         """Attaches an inline policy to every user."""
         for suffix, user in self._users.items():
-            aws.iam.UserPolicy(f"{name}{suffix}", user=user.name, policy=document, opts=opts)
+            aws.iam.UserPolicy(
+                f"{name}{suffix}",
+                name=known_name(f"{name}{suffix}", self.owner),
+                user=user.name,
+                policy=document,
+                opts=pulumi.ResourceOptions.merge(opts, KEEPS_ITS_NAME),
+            )
 
     def _user(self, name: str, suffix: str, args: AccessKeysArgs) -> _User:
         if "user" in args:
@@ -255,8 +292,8 @@ class AccessKeys(Access):
             return _User(given, found.arn)
         made = aws.iam.User(
             f"{_shortened(name)}{suffix}" if suffix else name,
-            # Keys that a crash has left behind go with it.
-            force_destroy=True if suffix else None,
+            # Keys that an interrupted run has left behind go with it.
+            force_destroy=True,
             permissions_boundary=args.get("permissions_boundary"),
             tags=marked(self.owner.tags, args.get("tags")),
             opts=self.child(),

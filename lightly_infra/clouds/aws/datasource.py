@@ -9,6 +9,7 @@ import pulumi_aws as aws
 
 from lightly_infra import paths, retention
 from lightly_infra.clouds.aws import policy
+from lightly_infra.clouds.aws.access import KEEPS_ITS_NAME, known_name
 from lightly_infra.clouds.aws.storage import Bucket
 from lightly_infra.clouds.interface import CloudDatasource
 from lightly_infra.located import located
@@ -92,13 +93,14 @@ class S3Datasource(CloudDatasource):
             for suffix, principal_arn in access.principal_arns.items():
                 aws.kms.Grant(
                     f"{name}{suffix}",
+                    name=known_name(f"{name}{suffix}", self.owner),
                     key_id=kms_key_arn,
                     grantee_principal=principal_arn,
                     operations=policy.kms_operations(self.purpose),
                     # S3 names the bucket to KMS only where bucket keys are on, as on those made here with a key.
                     constraints=[{"encryption_context_equals": {"aws:s3:arn": bucket_arn}}] if bucket_keys else None,
                     region=pulumi.Output.from_input(kms_key_arn).apply(lambda it: it.split(":")[3]),
-                    opts=self.child(),
+                    opts=pulumi.ResourceOptions.merge(self.child(), KEEPS_ITS_NAME),
                 )
         if owned and prefix:
             # Lightly wants the directory to exist; it may be empty.

@@ -9,6 +9,7 @@ import pulumi_aws as aws
 
 from lightly_infra import retention
 from lightly_infra.clouds.aws import policy
+from lightly_infra.clouds.aws.failures import FAILURES
 from lightly_infra.component import Component, marked
 from lightly_infra.located import located
 
@@ -61,6 +62,9 @@ class Bucket(Component):
 
     Nothing in it expires but what `expiries` say: what Lightly writes must stay. It never empties the bucket.
     """
+
+    failures = FAILURES
+    identified_by = "bucket"
 
     bucket: pulumi.Output[str]
     """The bucket's name."""

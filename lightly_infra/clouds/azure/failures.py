@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from lightly_infra.component import TAKE_OVER
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -34,9 +36,23 @@ FAILURES: Final[Mapping[str, str]] = {
     ),
     r"AccountNameInvalid": "name the storage account with 3 to 24 lower-case letters and digits",
     # azure-native looks before it creates anything, and never takes over what is there.
+    r"already existing resource ['\"]?(?P<id>\S+/containers/[^'\"\s]+)": (
+        "the container is there already. If an interrupted run of this stack made it (its metadata lightly_infra_stack "
+        f"names the stack), take it over: run {TAKE_OVER} and `pulumi up` again. If it is yours, or was kept when it "
+        "left the stack, leave 'create' out to use it as it is, or name another"
+    ),
+    r"already existing resource ['\"]?(?P<id>\S+/storageAccounts/[^'\"\s]+)": (
+        "the storage account is there already. If an interrupted run of this stack made it (its tag "
+        f"lightly-infra:stack names the stack), take it over: run {TAKE_OVER} and `pulumi up` again. If it is yours, "
+        "or was kept when it left the stack, have only the container made (create: container), or name another"
+    ),
+    r"already existing resource ['\"]?(?P<id>\S+/resourceGroups/[^'\"\s]+)": (
+        "the resource group is there already. If an interrupted run of this stack made it (its tag "
+        f"lightly-infra:stack names the stack), take it over: run {TAKE_OVER} and `pulumi up` again. If it is yours, "
+        "or was kept when it left the stack, have only the account made (create: account), or name another"
+    ),
     r"cannot create already existing (sub)?resource|StorageAccountAlreadyExists|ContainerAlreadyExists": (
-        "it is there already, such as one that was kept when it left the stack: to use it, name it and leave it out of "
-        "'create'; or name another"
+        "it is there already: to use it, name it and leave it out of 'create'; or name another"
     ),
     r"ContainerBeingDeleted": (
         "a container of this name is just being deleted: wait a minute and run `pulumi up` again, or name another"

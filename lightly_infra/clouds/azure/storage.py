@@ -137,9 +137,11 @@ class Account(Component):
         if isinstance(group, ResourceGroup):
             location = group.location if location is None else location
             group = group.resource_group
+        # The name that Azure gets is made from this one where none is given.
+        derived = policy.derived_account_name(name)
+        self.parent_of(derived)
         account = storage.StorageAccount(
-            # The name that Azure gets is made from this one where none is given.
-            policy.derived_account_name(name),
+            derived,
             account_name=checked(args["account"], policy.check_account) if "account" in args else None,
             resource_group_name=group,
             location=location,

@@ -119,6 +119,8 @@ class ServiceAccount(Access):
             display_name=name,
             description=self.owner.describe("Lightly gets in with a key of it."),
             project=project,
+            # One of this id is ours: the suffix is in our state. An interrupted run has left it behind.
+            create_ignore_already_exists=True,
             opts=self.child(),
         )
 

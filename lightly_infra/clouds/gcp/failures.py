@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from lightly_infra.component import TAKE_OVER
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -26,8 +28,15 @@ FAILURES: Final[Mapping[str, str]] = {
         "where somebody has deleted the role already, run `gcloud iam roles undelete ROLE --project=PROJECT` and do "
         "this again; 7 days after it was deleted, run `pulumi state delete URN --force` instead"
     ),
+    # An interrupted run has made it: the suffix of its id is in our state. The provider brings a deleted role back.
+    r"Custom project role projects/(?P<project>[^/ ]+)/roles/(?P<role>\S+) already exists": (
+        "an interrupted run has left the role behind: run `gcloud iam roles delete {role} --project={project}` and "
+        "`pulumi up` again, which brings it back"
+    ),
     r"you already own it|You already own this bucket": (
-        "the bucket is there already, and yours: name it as 'bucket' without 'create', or name another"
+        "you have this bucket already. If an interrupted run of this stack made it (its label lightly-infra-stack "
+        f"names the stack), take it over: run {TAKE_OVER} and `pulumi up` again. If it is yours, leave 'create' out to "
+        "use it as it is, or choose another name; to move it to another location, choose another name, too"
     ),
     r"bucket name is not available": (
         "somebody has a bucket of this name, which is one for all of Google Cloud: name another, or none to have one "

@@ -57,6 +57,7 @@ class Bucket(Component):
     """
 
     failures = FAILURES
+    identified_by = "name"
 
     bucket: pulumi.Output[str]
     """The bucket's name."""

@@ -225,7 +225,7 @@ class AccessKey(AwsType):
         """Create the key; a user has two at most."""
         client, user = self.session.iam(), inputs["user"]
         if len(client.list_access_keys(UserName=user)["AccessKeyMetadata"]) >= _KEYS_PER_USER:
-            raise refused("LimitExceeded", f"the user {user!r} has {_KEYS_PER_USER} access keys, and that is the most")
+            raise refused("LimitExceeded", f"Cannot exceed quota for AccessKeysPerUser: {_KEYS_PER_USER}")
         key = client.create_access_key(UserName=user)["AccessKey"]
         if inputs["status"] != "Active":
             client.update_access_key(UserName=user, AccessKeyId=key["AccessKeyId"], Status=inputs["status"])

@@ -124,12 +124,14 @@ class Grant(AwsType):
             self._refuse_stranger(principal)
         for constraint in self._shape.to_api(inputs.get("constraints", [])):
             given["Constraints"] = given.get("Constraints", {}) | constraint
-        answer = self.session.kms(inputs).create_grant(
-            KeyId=inputs["keyId"],
-            Operations=inputs["operations"],
-            **{name: value for name, value in given.items() if value},
-        )
-        made = {"grantId": answer["GrantId"], "grantToken": answer["GrantToken"]}
+        wanted = {name: value for name, value in given.items() if value} | {"Operations": inputs["operations"]}
+        # By a name and the same parameters KMS gives back the grant that there is ("CreateGrant"); ministack does not.
+        client = self.session.kms(inputs)
+        pages = client.get_paginator("list_grants").paginate(KeyId=inputs["keyId"])
+        grants = (grant for page in pages for grant in page["Grants"])
+        answer: Any = next((it for it in grants if it.get("Name") and wanted.items() <= dict(it).items()), None)
+        answer = answer or client.create_grant(KeyId=inputs["keyId"], **wanted)
+        made = {"grantId": answer["GrantId"], "grantToken": answer.get("GrantToken")}
         return f"{inputs['keyId']}:{answer['GrantId']}", inputs | made | {"region": self.session.region_of(inputs)}
 
     def read(self, resource_id: str, olds: Properties) -> Properties | None:

@@ -112,6 +112,7 @@ class BucketObject(AwsType):
     """An object whose content stands in the program. Deleting it deletes all its versions."""
 
     type_name = "aws:s3/bucketObjectv2:BucketObjectv2"
+    also_nameable = frozenset({"key"})
     inputs: ClassVar[Mapping[str, Input]] = {
         "bucket": Input(required=True, replaces=True),
         "key": Input(required=True, replaces=True),

@@ -8,13 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from lightly_infra.sandbox.azure import accounts, containers
-from lightly_infra.sandbox.azure.session import Session, is_gone
+from lightly_infra.sandbox.azure.session import RandomNaming, Session, is_gone
 from lightly_infra.sandbox.resource_provider import ResourceProvider
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
-    from lightly_infra.sandbox.resource_type import Properties
+    from lightly_infra.sandbox.resource_type import Properties, ResourceType
 
 _TYPES: Final = (
     accounts.ResourceGroup,
@@ -73,6 +73,10 @@ class AzureNativeProvider(ResourceProvider):
             "azure-native:storage:listStorageAccountKeys": (_OF_ACCOUNT, self._keys),
             "azure-native:storage:listStorageAccountServiceSAS": (_OF_ACCOUNT | _SAS.keys(), self._sas),
         }
+
+    def deletes_first(self, kind: ResourceType, news: Properties, defaults: Collection[str]) -> bool:  # noqa: ARG002
+        """Always, but for what has a random name (`Diff` in azure-native's provider.go)."""
+        return not (isinstance(kind.naming, RandomNaming) and kind.naming.name in defaults)
 
     def configure(self, config: Properties) -> None:
         """Take over the location."""

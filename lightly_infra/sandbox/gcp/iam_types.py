@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     from lightly_infra.sandbox.resource_type import Properties
 
 _NOT_FOUND: Final = 404
+_CONFLICT: Final = 409
 
 
 class Account(GcpType):
     """A service account."""
 
     type_name = "gcp:serviceaccount/account:Account"
+    also_nameable = frozenset({"accountId"})
     inputs: ClassVar[Mapping[str, Input]] = {
         "accountId": Input(
             required=True,
@@ -30,6 +32,7 @@ class Account(GcpType):
                 None if ACCOUNT_ID.fullmatch(name) else f"{name!r} doesn't match regexp ^{ACCOUNT_ID.pattern}$"
             ),
         ),
+        "createIgnoreAlreadyExists": Input(),
         "description": Input(),
         "disabled": Input(default=False),
         "displayName": Input(),
@@ -37,21 +40,25 @@ class Account(GcpType):
     }
 
     def create(self, inputs: Properties) -> tuple[str, Properties]:
-        """Create the account."""
+        """Create the account, or take the one that is there over as it is, if that was asked for."""
         given = {name: inputs.get(name, "") for name in ("displayName", "description")}
+        path = f"/v1/projects/{inputs['project']}/serviceAccounts"
         with saying("Error creating service account"):
-            found = self.session.api.call(
-                "POST",
-                f"/v1/projects/{inputs['project']}/serviceAccounts",
-                {"accountId": inputs["accountId"], "serviceAccount": given},
-            )
+            try:
+                found = self.session.api.call("POST", path, {"accountId": inputs["accountId"], "serviceAccount": given})
+            except GoogleError as error:
+                if error.status != _CONFLICT or not inputs.get("createIgnoreAlreadyExists"):
+                    raise
+                email = f"{inputs['accountId']}@{inputs['project']}.iam.gserviceaccount.com"
+                found = self.session.api.call("GET", f"{path}/{email}")
+                return found["name"], self._outputs(found, inputs)
         if inputs["disabled"]:
             self.session.api.call("POST", f"/v1/{found['name']}:disable")
-        return found["name"], self._outputs(found | {"disabled": inputs["disabled"]})
+        return found["name"], self._outputs(found | {"disabled": inputs["disabled"]}, inputs)
 
-    def read(self, resource_id: str, olds: Properties) -> Properties | None:  # noqa: ARG002 - the id is enough
+    def read(self, resource_id: str, olds: Properties) -> Properties | None:
         """The account as it is."""
-        return self._outputs(self.session.api.call("GET", f"/v1/{resource_id}"))
+        return self._outputs(self.session.api.call("GET", f"/v1/{resource_id}"), olds)
 
     def update(self, resource_id: str, olds: Properties, inputs: Properties) -> Properties:
         """Change its words, and whether it is disabled."""
@@ -60,14 +67,15 @@ class Account(GcpType):
         self.session.api.call("PATCH", f"/v1/{resource_id}", body)
         if olds.get("disabled") != inputs["disabled"]:
             self.session.api.call("POST", f"/v1/{resource_id}:{'disable' if inputs['disabled'] else 'enable'}")
-        return self._outputs(self.session.api.call("GET", f"/v1/{resource_id}"))
+        return self._outputs(self.session.api.call("GET", f"/v1/{resource_id}"), inputs)
 
     def delete(self, resource_id: str, olds: Properties) -> None:  # noqa: ARG002 - the id is enough
         """Delete the account with its keys."""
         self.session.api.call("DELETE", f"/v1/{resource_id}")
 
-    def _outputs(self, found: dict[str, Any]) -> Properties:
+    def _outputs(self, found: dict[str, Any], known: Properties) -> Properties:
         return {
+            "createIgnoreAlreadyExists": known.get("createIgnoreAlreadyExists"),
             "accountId": found["email"].partition("@")[0],
             "description": found["description"] or None,
             "disabled": found["disabled"],
@@ -124,6 +132,7 @@ class CustomRole(GcpType):
     """A project's own role. One that was deleted under its id lately comes back; a deleted one is read as it is."""
 
     type_name = "gcp:projects/iAMCustomRole:IAMCustomRole"
+    also_nameable = frozenset({"roleId"})
     inputs: ClassVar[Mapping[str, Input]] = {
         "roleId": Input(
             required=True,

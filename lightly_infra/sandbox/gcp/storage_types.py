@@ -166,6 +166,7 @@ class BucketObject(GcpType):
     """An object whose content stands in the program; no `source` is supported."""
 
     type_name = "gcp:storage/bucketObject:BucketObject"
+    also_nameable = frozenset({"name"})
     secret_outputs = frozenset({"content"})
     inputs: ClassVar[Mapping[str, Input]] = {
         "bucket": Input(required=True, replaces=True),

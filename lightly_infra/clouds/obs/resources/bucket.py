@@ -30,9 +30,8 @@ class Provider(ObsProvider):
 
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
         """Another name or region is another bucket; the way to reach it and its lifecycle change in place."""
-        replaces = changed(olds, news, "bucket", "region")
-        # A name is unique: where it stays, the old bucket must be gone before the new one is made.
-        return DiffResult(replaces=replaces, delete_before_replace="bucket" not in replaces)
+        # Never deleted first: where the name stays, making another is refused, and nothing has been touched by then.
+        return DiffResult(replaces=changed(olds, news, "bucket", "region"))
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Makes the bucket, or takes the empty one that an earlier deployment left behind."""
