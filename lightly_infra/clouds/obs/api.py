@@ -217,12 +217,12 @@ class Obs:
         """Refuses a bucket that cannot be one which an earlier deployment has just made."""
         already = f"there is an OBS bucket {bucket!r} of yours already"
         remedy = "leave 'create' out to use it as it is, or choose another name"
-        if self._holds_something(bucket):
-            raise BucketTaken(f"{already}, and it is not empty: {remedy}")
         if (region := self._region(bucket)) not in {"", self._server.region}:
             raise BucketTaken(
                 f"{already}, in region {region!r} and not {self._server.region!r}: delete it, or choose another name"
             )
+        if self._holds_something(bucket):
+            raise BucketTaken(f"{already}, and it is not empty: {remedy}")
         if (lifecycle := self.lifecycle(bucket)) and not policy.same(lifecycle, rules):
             raise BucketTaken(f"{already}, with a lifecycle of its own: {remedy}")
         if self._policy(bucket)["Statement"]:
