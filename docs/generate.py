@@ -45,13 +45,14 @@ _JSON = {
     "check --json`, `sandbox check --json": {
         "state": "The worst that was found: `broken`, `unknown` (it could not be asked), `expiring` or `healthy`.",
         "stack": "The stack; null when the input was refused.",
-        "findings[].subject": "`permissions`, `credential`, `expiring inputs` or `drift`.",
+        "findings[].subject": "`permissions`, `credential`, `expiring inputs`, `left behind` or `drift`.",
         "findings[].dataset, .datasource": "What it is about; null for the whole stack, and for both datasources.",
         "findings[].state, .message": "How that is, and what to do.",
         "findings[].details": (
             "Of a credential: `kind`, `created`, `expires`, `days_left`, `epoch`, `rotate_every_days`, `signed_with`, "
             "as far as known. Of expiring inputs: `inputs`, `skipped`, `min_days_to_expiration`, `handling_strategy`, "
-            "`examples`. Of drift: `changes`, each with `operation`, `type`, `name`, `keys` and `gone`: by hand."
+            "`examples`. Of drift: `changes`, each with `operation`, `type`, `name`, `keys` and `gone`: by hand. "
+            "Left behind: `cloud`, `kind`, `name`, `component`, `kept`, `commands`."
         ),
         "warnings": "What else the program warns of, as text; they change no state. What is about one datasource is "
         "a finding.",

@@ -17,6 +17,7 @@ from pulumi import automation
 from pulumi.automation._stack import StackInitMode  # its own `Stack` is built with one
 
 from lightly_infra import spec
+from lightly_infra.leftovers import Known
 from lightly_infra.spec.fields import stand_in
 from lightly_infra.stack import files
 from lightly_infra.stack.settings import DATASETS_KEY, Settings
@@ -50,6 +51,7 @@ class Deployed:
         outputs: What its last update gave; secrets are hidden.
         config: By key in full, decrypted.
         settings: What `lightly-infra:datasets` and its like say.
+        known: What its state knows of what was made.
         secrets: All that are known, to be kept out of messages.
     """
 
@@ -62,10 +64,13 @@ class Deployed:
             on_log: Takes what the program logs.
 
         Raises:
-            ProjectError: There is no project here.
+            ProjectError: There is no project here, or this is no stack's name.
             CannotAsk: There is no CLI, or it cannot read the stack.
             SpecError: Its config does not hold.
         """
+        # An empty one would stand for whichever stack is selected.
+        if (problem := files.name_problem(name, qualified=True)) is not None:
+            raise files.ProjectError(f"--stack: {problem}")
         root = files.root_of(directory)
         if shutil.which("pulumi") is None:
             raise CannotAsk(
@@ -81,6 +86,7 @@ class Deployed:
             name, automation.LocalWorkspace(work_dir=str(root), pulumi_command=self._command, env_vars=_environment())
         )
         self.outputs: Mapping[str, Any] = {}
+        self.known = Known.of(())
         self._read_outputs()
         given = self._ask(self._stack.get_all_config)
         self.config = {key: it.value for key, it in given.items()}
@@ -127,6 +133,7 @@ class Deployed:
     def _read_outputs(self) -> None:
         deployment = self._ask(self._stack.export_stack).deployment or {}
         resources = deployment.get("resources") or []
+        self.known = Known.of(resources)
         hidden = [
             self._hidden({part: resource.get(part) or {} for part in ("inputs", "outputs")}) for resource in resources
         ]

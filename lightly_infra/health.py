@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
+    from lightly_infra.leftovers import Leftover
     from lightly_infra.lightly.errors import LightlyError
     from lightly_infra.retention import RulesUnreadable, Skipped, Strategy
     from lightly_infra.updates.changes import Change, Failure
@@ -58,6 +59,7 @@ class Subject(StrEnum):
     INPUTS = "expiring inputs"
     DATA = "data"
     DRIFT = "drift"
+    LEFTOVERS = "left behind"
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,8 @@ class Health:
         """The worst that was found."""
         if self.failures:
             return State.BROKEN
-        found = {it.state for it in self.findings}
+        # Who may not list a cloud's identities knows all the same whether Lightly works.
+        found = {it.state for it in self.findings if (it.subject, it.state) != (Subject.LEFTOVERS, State.UNKNOWN)}
         return next((state for state in State if state in found), State.HEALTHY)
 
     @property
@@ -290,6 +293,30 @@ def drift(changes: Iterable[Change], failures: Sequence[Failure] = ()) -> Findin
     said = f"run `pulumi up --refresh`, which would change {len(changed)}: {named}{more}"
     state = State.BROKEN if any(it.gone for it in changed) else State.EXPIRING
     return Finding(Subject.DRIFT, state, said, details=details)
+
+
+# -- what is left behind
+
+
+def leftovers(cloud: str, found: Sequence[Leftover]) -> Iterator[Finding]:
+    """What carries the stack's marks on one cloud, and its state does not know."""
+    for it in found:
+        details = {"cloud": cloud, "kind": it.kind, "name": it.name, "component": it.component}
+        if not it.commands:
+            said = f"kept: {it.kind} {it.name}, made for {it.component}, stays until somebody deletes it with its data"
+            yield Finding(Subject.LEFTOVERS, State.HEALTHY, said, details={**details, "kept": True, "commands": []})
+            continue
+        commands = "; ".join(f"`{command}`" for command in it.commands)
+        said = f"{it.kind} {it.name}, made for {it.component}, is not in the stack's state: remove it with {commands}"
+        more = {"kept": False, "commands": list(it.commands)}
+        yield Finding(Subject.LEFTOVERS, State.EXPIRING, said, details=details | more)
+    if not found:
+        yield Finding(Subject.LEFTOVERS, State.HEALTHY, f"nothing on {cloud}", details={"cloud": cloud})
+
+
+def not_listed(cloud: str, why: str) -> Finding:
+    """Of a cloud that cannot be asked."""
+    return Finding(Subject.LEFTOVERS, State.UNKNOWN, f"unknown on {cloud}: {why}", details={"cloud": cloud})
 
 
 def _change(change: Change) -> str:

@@ -16,19 +16,24 @@ if TYPE_CHECKING:
 
     from lightly_infra.cli.telling import Teller
     from lightly_infra.health import Finding, Health
+    from lightly_infra.leftovers import Known
     from lightly_infra.lightly.client import LightlyClient
     from lightly_infra.lightly.errors import LightlyError
     from lightly_infra.stack.settings import Settings
     from lightly_infra.updates.changes import Change, Failure, OnChange
 
 EXIT_CODES: Final = (
-    "Exit codes: 0 healthy; 3 expiring: it works, and something has to be done before it does not; 1 broken; 2 it "
-    "could not be asked, in whole or in part; 130 interrupted."
+    "Exit codes: 0 healthy; 3 expiring: it works, and something has to be done before it does not; 1 broken, or "
+    "something that was made has been deleted; 2 it could not be asked, in whole or in part; 130 interrupted."
 )
 REFUSAL: Final[Mapping[str, Any]] = {"state": "unknown", "stack": None, "findings": [], "warnings": []}
 
 NoDriftOption = Annotated[
-    bool, typer.Option("--no-drift", help="Leave out what `pulumi up --refresh` would change, which takes longest.")
+    bool,
+    typer.Option(
+        "--no-drift",
+        help="Leave out what takes longest: what `pulumi up --refresh` would change, and what was left behind.",
+    ),
 ]
 RunDaysOption = Annotated[
     float | None,
@@ -49,10 +54,11 @@ def check(
     run_days: RunDaysOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check a deployed stack: permissions, credentials that expire, drift, and inputs that a run would skip.
+    """Check a deployed stack: permissions, credentials, drift, inputs that a run would skip, and what was left behind.
 
-    Asks Lightly (LIGHTLY_TOKEN, or lightly-infra:token of the stack), the Pulumi CLI and, for inputs, S3. Changes
-    nothing.
+    Asks Lightly (LIGHTLY_TOKEN, or lightly-infra:token of the stack), the Pulumi CLI and AWS. What is left behind are
+    identities that carry the stack's marks and that its state does not know, with the commands that remove them, and
+    storage that is kept. Changes nothing.
     """
     with told(as_json=as_json, refusal=REFUSAL, leaves="nothing was changed") as tell:
         from lightly_infra.deployed import CannotAsk, Deployed
@@ -103,6 +109,11 @@ class Stack(Protocol):
         ...
 
     @property
+    def known(self) -> Known:
+        """What its state knows of what was made."""
+        ...
+
+    @property
     def secrets(self) -> Collection[str]:
         """What no message may repeat."""
         ...
@@ -116,7 +127,7 @@ def examine(stack: Stack, log: Log, *, drift: bool, run_days: float | None, tell
     """Looks at everything."""
     from lightly_infra import epochs, health
     from lightly_infra.lightly.errors import LightlyError
-    from lightly_infra.stack import inputs
+    from lightly_infra.stack import inputs, leftovers
 
     now = epochs.now()
     datasets = stack.outputs.get("datasets")
@@ -144,6 +155,8 @@ def examine(stack: Stack, log: Log, *, drift: bool, run_days: float | None, tell
     except ValueError as error:
         tell.refuse(str(error))
     if drift:
+        with tell.progress("Looking for what was left behind"):
+            found += leftovers.find(stack.settings, stack.known)
         with tell.progress("Looking for drift") as on_change:
             found.append(health.drift(*stack.drift(on_change)))
     of_data, warnings = health.warned(log.warnings, datasets)

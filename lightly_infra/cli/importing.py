@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -110,8 +109,8 @@ def _files(stack: str, directory: Path, tell: Teller) -> dict[Path, str]:
     """What is to be written, last the stack's own file, whose text is not known yet."""
     from lightly_infra.stack import files
 
-    if not re.fullmatch(r"(?=.*[A-Za-z0-9_])[A-Za-z0-9_.][A-Za-z0-9_.-]{0,99}", stack):
-        tell.refuse(f"--stack {stack!r}: use letters, digits, '.', '_' and, not first, '-'; at most 100")
+    if (problem := files.name_problem(stack)) is not None:
+        tell.refuse(f"--stack: {problem}")
     if not directory.is_dir():
         tell.refuse(f"--directory {str(directory)!r}: there is no such directory; make it first")
     directory = directory.resolve()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from lightly_infra.leftovers import Known
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
@@ -26,6 +28,11 @@ class Deployed:
 
     sandbox: Sandbox
     program: Program
+
+    @property
+    def known(self) -> Known:
+        """What its state knows of what was made."""
+        return Known.of(self.sandbox.export()["deployment"].get("resources") or ())
 
     def drift(self, on_change: OnChange | None = None) -> tuple[tuple[Change, ...], tuple[Failure, ...]]:
         """What `up` would do to each resource if all were read back before, and what fails."""

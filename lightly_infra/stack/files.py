@@ -6,17 +6,18 @@ Errors tell lines and columns, never the text: a stack's file may hold secrets.
 from __future__ import annotations
 
 import json
-from pathlib import Path
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
 from lightly_infra import spec
-from lightly_infra.spec.fields import stand_in
+from lightly_infra.spec.fields import shown, stand_in
 from lightly_infra.stack.settings import DATASETS_KEY, in_clear, plain_secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 SHIPPED_PROJECT: Final = "lightly-infra"
 """The project whose program this package ships."""
@@ -24,6 +25,10 @@ SHIPPED_PROJECT: Final = "lightly-infra"
 # Far more than a stack has, far less than what anchors that hold each other can blow up to.
 _MOST_VALUES: Final = 100_000
 _DEEPEST: Final = 50
+
+# pulumi/sdk/go/common/tokens/names.go: StackName
+_NAME: Final = re.compile(r"(?=.*[A-Za-z0-9_])[A-Za-z0-9_.][A-Za-z0-9_.-]{0,99}")
+_MOST_STEPS: Final = 3
 
 
 class ProjectError(ValueError):
@@ -73,14 +78,27 @@ def configs(root: Path) -> Path:
     return root / str(mapping(root / "Pulumi.yaml").get("stackConfigDir", "."))
 
 
+def name_problem(stack: str, *, qualified: bool = False) -> str | None:
+    """Why something is no stack's name, if so: Pulumi's rules, and none that looks like an option.
+
+    Args:
+        stack: the name.
+        qualified: whether the organisation and the project may stand before it, as in `acme/vision/prod`.
+    """
+    steps = stack.split("/") if qualified else [stack]
+    if len(steps) <= _MOST_STEPS and all(map(_NAME.fullmatch, steps)):
+        return None
+    return f"{shown(stack)} is no stack's name: use letters, digits, '.', '_' and, not first, '-'; at most 100"
+
+
 def file_of(stack: str, directory: Path) -> Path:
     """The file with the config of a stack of the project that holds `directory`.
 
     Raises:
         ProjectError: there is no such project or stack.
     """
-    if not stack or Path(stack).name != stack:
-        raise ProjectError(f"{stack!r} is no stack's name; here are {', '.join(stacks(directory)) or 'none'}")
+    if (problem := name_problem(stack)) is not None:
+        raise ProjectError(f"{problem}; here are {', '.join(stacks(directory)) or 'none'}")
     file = configs(root_of(directory)) / f"Pulumi.{stack}.yaml"
     if not file.is_file():
         raise ProjectError(f"no stack {stack!r} in {file.parent}: it has {', '.join(stacks(directory)) or 'none'}")

@@ -15,6 +15,7 @@ from lightly_infra import cli, deployed, epochs, spec
 from lightly_infra.cli import rotate
 from lightly_infra.cli.check import Log
 from lightly_infra.deployed import CannotAsk
+from lightly_infra.leftovers import Known
 from lightly_infra.lightly import operations
 from lightly_infra.lightly.errors import PermissionsMissing
 from lightly_infra.stack.settings import EXTERNAL_ID_ROTATION_KEY, ROTATION_KEY, Settings
@@ -48,6 +49,7 @@ class MadeUp:
         self.name = "dev"
         self.settings = Settings(datasets(access), config={"lightly-infra:token": TOKEN})
         self.secrets = {"canary-secret"}
+        self.known = Known.of(())
         self.outputs: dict[str, Any] = {
             "datasets": {"scenes": {"id": "ab" * 12, "verified": True, "input": {"path": "s3://acme-raw/raw/"}}},
             "credentials": {
@@ -108,7 +110,13 @@ def test_a_check_has_all_subjects_and_the_programs_warnings(stack: MadeUp) -> No
 
     told = document(result)
     assert (result.exit_code, told["state"], told["stack"]) == (3, "expiring", "dev")
-    assert [it["subject"] for it in told["findings"]] == ["permissions", "credential", "credential", "drift"]
+    assert [it["subject"] for it in told["findings"]] == [
+        "permissions",
+        "credential",
+        "credential",
+        "left behind",
+        "drift",
+    ]
     assert told["warnings"] == ["a rule deletes early"]
 
 

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from lightly_infra import cli
 from tests.e2e.command import COMMAND, ENVIRONMENT, ROOT, document, run
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ def test_a_shipped_stack_is_healthy_in_the_sandbox() -> None:
         ("credential", "street-scenes", "input"),
         ("credential", "street-scenes", "lightly"),
         ("drift", None, None),
+        ("left behind", None, None),
     }
 
 
@@ -131,6 +134,21 @@ def test_without_a_project_it_is_said(command: list[str], tmp_path: Path) -> Non
 
     assert done.returncode == 2
     assert "no Pulumi.yaml in" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["check"], ["rotate", "--yes"], ["worker-config"], ["sandbox", "up"], ["sandbox", "preview"], ["import"]],
+)
+def test_what_is_no_stacks_name_is_refused_with_what_is(command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIGHTLY_TOKEN", "canary-token")
+    for name in ("", "a" * 300, "../dev", "a\nb", "a\x1bb", "--help", "ä", "a/b/c/d", "."):
+        result = CliRunner().invoke(cli.app, [*command, f"--stack={name}"])
+
+        assert result.exit_code == 2, name
+        assert "is no stack's name: use letters, digits" in result.stderr
+        assert len(result.stderr) < 600
+        assert "\x1b" not in result.stderr
 
 
 @pytest.mark.parametrize("command", ["check", "rotate", "worker-config"])

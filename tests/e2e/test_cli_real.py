@@ -77,6 +77,7 @@ def test_a_stack_from_its_first_day_to_its_last_check(project: Project, sandbox:
         ("credential", "input"): "healthy",
         ("credential", "lightly"): "healthy",
         ("drift", None): "healthy",
+        ("left behind", None): "healthy",
     }
     no_secret(done, sandbox)
 

@@ -6,13 +6,14 @@ import ipaddress
 import json
 import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, overload
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     import boto3
+    from types_boto3_iam import IAMClient
     from types_boto3_s3 import S3Client
 
 _CONNECT_SECONDS: Final = 5
@@ -69,8 +70,14 @@ class Settings:
         """What no message may repeat."""
         return [it for it in (self.secret_key, self.token, *(role.external_id for role in self.roles)) if it]
 
-    def client(self, service: Literal["s3"], region: str) -> S3Client:
-        """A client of S3; roles are assumed now. Not to be shared between threads.
+    @overload
+    def client(self, service: Literal["s3"], region: str) -> S3Client: ...
+
+    @overload
+    def client(self, service: Literal["iam"], region: str) -> IAMClient: ...
+
+    def client(self, service: Literal["s3", "iam"], region: str) -> S3Client | IAMClient:
+        """A client of a service; roles are assumed now. Not to be shared between threads.
 
         Raises:
             ImportError: boto3 is not installed.
@@ -87,7 +94,7 @@ class Settings:
         )
         for role in self.roles:
             session = _assumed(session, role, region)
-        made: S3Client = _client(session, service, region)
+        made: S3Client | IAMClient = _client(session, service, region)
         return made
 
 
