@@ -225,8 +225,10 @@ def asked(sandbox: Sandbox, request: str) -> Iterator[threading.Event]:
         yield came
 
 
-def test_interrupted_the_cli_stops_in_its_own_way_and_the_next_run_goes_on(project: Project, sandbox: Sandbox) -> None:
-    """During `rotate`, as by Ctrl-C in a terminal; during `check`, as by a CI runner; with a lock that was left."""
+def test_interrupted_the_cli_stops_in_its_own_way_and_the_next_run_ends_what_was_held(
+    project: Project, sandbox: Sandbox
+) -> None:
+    """During `rotate`, as by Ctrl-C; during `check`, as by a CI runner; with a lock that was left. Then revoked."""
     project.up()
     (dataset,) = sandbox.lightly.datasets.values()
     old = dataset.datasources["INPUT"]["s3AccessKeyId"]
@@ -257,9 +259,13 @@ def test_interrupted_the_cli_stops_in_its_own_way_and_the_next_run_goes_on(proje
     assert "Traceback" not in locked.stderr
     project.pulumi("cancel", "--yes", "--stack", "dev")
 
-    done = project.lightly_infra("rotate", "--stack", "dev", "--yes", "--json")
-    assert (done.returncode, document(done)["value"]) == (0, 1), done.stderr
-    assert dataset.datasources["INPUT"]["s3AccessKeyId"] != old
+    done = project.lightly_infra("rotate", "--stack", "dev", "--yes", "--json", "--revoke-previous")
+    assert (done.returncode, document(done)["value"]) == (0, 4), done.stderr
+    iam = sandbox.aws.client("iam")
+    users = [it["UserName"] for it in iam.list_users()["Users"]]
+    keys = {key["AccessKeyId"] for it in users for key in iam.list_access_keys(UserName=it)["AccessKeyMetadata"]}
+    assert dataset.datasources["INPUT"]["s3AccessKeyId"] in keys
+    assert old not in keys
 
 
 def test_what_was_changed_or_deleted_by_hand_is_mended_by_the_command_that_check_names(
