@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Final
 
 from lightly_infra import health
 from lightly_infra.leftovers import CannotListError
+from lightly_infra.spec.obs import ObsSpec
 from lightly_infra.spec.s3 import S3Spec
 
 if TYPE_CHECKING:
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
 _BY_HAND: Final[Mapping[str, str]] = {
     "azure": "az resource list --tag 'lightly-infra:stack={stack}' --output table",
     "gcs": "gcloud iam service-accounts list --project {project} --filter 'description~\"of stack {stack}\\.\"'",
-    "obs": "obsutil ls -s",
 }
 
 
@@ -47,6 +48,15 @@ def _of(cloud: str, source: DatasourceSpec, settings: Settings, known: Known) ->
         from lightly_infra.clouds.aws import leftovers
 
         return leftovers.find(settings.config, source.region, known)
+    if isinstance(source, ObsSpec):
+        from lightly_infra.clouds.obs import connection
+        from lightly_infra.clouds.obs import leftovers as of_obs
+
+        if source.region is None:
+            raise CannotListError("region is missing: name the bucket's, or set obs:region for the stack")
+        server = connection.Server(source.endpoint, source.region, source.addressing)
+        acting = connection.Settings.read(os.environ, settings.config.get)
+        return iter(of_obs.find(server, acting, known))
     # The shortest is a label, which all clouds allow; of several the tag says most.
     stack = min(known.stacks, key=len) if cloud == "gcs" else max(known.stacks, key=len)
     command = _BY_HAND[cloud].format(stack=stack, project=getattr(source, "project", None))

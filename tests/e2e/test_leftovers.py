@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from typing import TYPE_CHECKING, Any
 
+from lightly_infra import stack
 from lightly_infra.clouds.aws.policy import access_policy, to_json, trust_policy
 from lightly_infra.health import State
 from lightly_infra.leftovers import Known
+from lightly_infra.ownership import Owner, label
 from lightly_infra.permissions import Purpose
 from lightly_infra.sandbox.engine.environment import environment
+from lightly_infra.sandbox.environment import Sandbox
 from lightly_infra.sandbox.project import settings
 from lightly_infra.stack import leftovers
+from tests.e2e.clouds import CLOUDS, dataset
 from tests.e2e.runs import deploy
 
 if TYPE_CHECKING:
@@ -20,7 +25,6 @@ if TYPE_CHECKING:
 
     from lightly_infra.health import Finding
     from lightly_infra.sandbox.engine.interface import Program
-    from lightly_infra.sandbox.environment import Sandbox
 
 DOCUMENT = access_policy(purpose=Purpose.INPUT, bucket_arn="arn:aws:s3:::acme-raw", prefix="raw/")
 TRUST = trust_policy(external_id="canary-external-id")
@@ -38,13 +42,13 @@ def test_identities_that_no_state_knows_are_listed_and_removed_by_the_commands_t
     sandbox: Sandbox, program: Callable[..., Program], street_scenes: dict[str, Any]
 ) -> None:
     street_scenes["street-scenes"]["input"]["s3"]["access"] = {"kind": "keys", "rotate_every_days": 30}
-    stack = program(street_scenes)
-    deploy(sandbox, stack)
+    declared = program(street_scenes)
+    deploy(sandbox, declared)
 
     def found() -> list[Finding]:
         known = Known.of(sandbox.export()["deployment"]["resources"])
         with environment(sandbox.environment):
-            return list(leftovers.find(settings(stack), known))
+            return list(leftovers.find(settings(declared), known))
 
     assert [it.message for it in found()] == ["nothing on s3"]
     iam, s3 = sandbox.aws.client("iam"), sandbox.aws.client("s3")
@@ -70,3 +74,23 @@ def test_identities_that_no_state_knows_are_listed_and_removed_by_the_commands_t
     (after,) = found()
     assert after.details["name"] == "acme-kept"
     assert iam.get_user(UserName="lightly-of-another-stack")
+
+
+def test_a_bucket_on_obs_is_kept_and_what_cannot_be_listed_is_told_with_the_command_that_does() -> None:
+    obs, gcs = dataset(CLOUDS["obs"], CLOUDS["obs"]), dataset(CLOUDS["gcs"], CLOUDS["gcs"])
+    config = {"aws:region": "eu-central-1", stack.DATASETS_KEY: json.dumps({"one": obs, "other": gcs})}
+    read = stack.Settings.read(config, secret_keys={stack.DATASETS_KEY})
+    owner = Owner("acme/vision/prod", "lightly-one-input")
+    known = Known(frozenset({owner.stack, label(owner.stack)}), frozenset())
+
+    with Sandbox(engine="embedded", clouds=["obs"]) as sandbox:
+        s3 = sandbox.obs._server.buckets()
+        s3.create_bucket(Bucket="acme-kept", CreateBucketConfiguration={"LocationConstraint": "eu-de"})  # type: ignore[typeddict-item] # of OBS
+        tags: Any = [{"Key": key, "Value": value} for key, value in owner.tags.items()]
+        s3.put_bucket_tagging(Bucket="acme-kept", Tagging={"TagSet": tags})
+        with environment(sandbox.environment):
+            kept, unlisted = leftovers.find(read, known)
+
+    assert kept.message.startswith("kept: OBS bucket acme-kept, made for lightly-one-input")
+    assert (unlisted.state, unlisted.details["cloud"]) == (State.UNKNOWN, "gcs")
+    assert "`gcloud iam service-accounts list --project " in unlisted.message
