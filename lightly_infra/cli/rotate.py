@@ -24,6 +24,7 @@ EXIT_CODES: Final = (
     "says; 1 the update failed, and what was there before stays in use until it is run again; 2 nothing was done; 130 "
     "interrupted."
 )
+_STYLES: Final = {True: "green", False: "bold red", None: ""}
 _REFUSAL: Final[Mapping[str, Any]] = {"ok": False, "stack": None, "key": None, "value": None, "credentials": []}
 
 
@@ -157,13 +158,11 @@ def _table(stack: str, results: Sequence[Renewed], *, up: bool) -> object:
     table = Table("Dataset", "Datasource", "Kind", "Epoch", "Created", "Renewed", title=title, title_justify="left")
     for it in results:
         epoch = it.facts.get("epoch")
-        renewed = Text("yes", style="green") if it.renewed else Text("")
-        if it.renewed is False:
-            renewed = Text("no", style="bold red")
-        note = Text(f"; {it.note}" if it.renewed and it.note else f" {it.note}" if it.note else "", overflow="fold")
+        told = ("yes; " if it.note else "yes") if it.renewed else ""
+        style = _STYLES[it.renewed]
         table.add_row(
             *(it.dataset, it.datasource, str(it.facts.get("kind") or "")),
             *("" if epoch is None else f"{epoch:g}", str(it.facts.get("created") or "")),
-            Text.assemble(renewed, note),
+            Text(f"{told}{it.note}", style=style, overflow="fold"),
         )
     return table

@@ -28,6 +28,7 @@ _OPERATIONS: Final = {
     OpType.DISCARD: Operation.DELETE,
     OpType.REFRESH: Operation.SAME,
 }
+_PROGRAMS_ERRORS: Final = "info#err"  # what a program writes on standard error
 _SUMMARY: Final = re.compile(r"(preview|update|refresh|destroy) failed|the program failed")
 _CHECK: Final = re.compile(r"^\S+ resource '[^']*'(?:: property (\S+) value .*)? has a problem: ", re.DOTALL)
 _OWN_PLUGIN: Final = re.compile(r"using pulumi-resource-\S+ from \$PATH")
@@ -87,6 +88,8 @@ class Listener:
         message = _COLOR.sub("", event.message).strip()
         if event.severity == "error":
             self._failures.append(Failure(event.urn or "", _plain(message)))
+        elif self._failures and event.severity == _PROGRAMS_ERRORS:
+            return  # the traceback of a program that the engine has stopped since
         elif self._on_log is not None and event.severity != "debug" and not _OWN_PLUGIN.match(message):
             self._on_log(event.severity.partition("#")[0], self._scrubber.scrub(message))
 
