@@ -74,13 +74,14 @@ class Dataset(Component):
         deadline = args.get("verify_deadline", max(source.settles for source in sources))
         for source in sources:
             self._warn(f"{name}.{source.purpose.lower()}", source, args.get("warn_days", expiry.WARN_DAYS))
+        configs = {source.purpose: {**source.config, **suffixes.get(source.purpose, {})} for source in sources}
         self.registered = {
             source.purpose: provider.Datasource(
                 f"{name}-{source.purpose.lower()}",
                 {
                     "dataset_id": self.dataset_id,
                     "purpose": source.purpose.value,
-                    "config": {**source.config, **suffixes.get(source.purpose, {})},
+                    "config": configs[source.purpose],
                     "deadline": deadline if self.verified else None,
                 },
                 # The grants first: a datasource must not be seen before it works.
@@ -88,15 +89,14 @@ class Dataset(Component):
             )
             for source in sources
         }
-        if self.verified:
-            verification: provider.VerificationArgs = {
-                "dataset_id": self.dataset_id,
-                "triggers": [it for source in sources for it in (source.granted, *_plain(source.config))],
-                "secrets": [secret for source in sources for secret in source.secrets.values()],
-                "deadline": deadline,
-            }
-            provider.Verification(name, verification, self.child(depends_on=list(self.registered.values())))
-        else:
+        verification: provider.VerificationArgs = {
+            "dataset_id": self.dataset_id,
+            "triggers": [it for source in sources for it in (source.granted, *_plain(source.config))],
+            "datasources": [{**config, "purpose": purpose.value} for purpose, config in configs.items()],
+            "deadline": deadline if self.verified else None,
+        }
+        provider.Verification(name, verification, self.child(depends_on=list(self.registered.values())))
+        if not self.verified:
             pulumi.log.warn(
                 f"{name}: not verified, because a datasource admits some source addresses only and Lightly's "
                 "servers are not among them; the worker config needs datasource.bypass_verify: true",

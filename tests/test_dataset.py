@@ -113,7 +113,10 @@ def test_verification_is_renewed_by_changed_permissions_and_credentials(deployed
         deployed.one("UserPolicy").inputs["policy"],
         *("S3", "AKIAEXAMPLE", "s3://lightly-0a1b2c3/b/", "eu-central-1"),
     ]
-    assert inputs["secrets"] == Secret([MINTED_EXTERNAL_ID, SECRET_ACCESS_KEY])
+    ours, theirs = inputs["datasources"].value
+    assert isinstance(inputs["datasources"], Secret)
+    assert (ours["purpose"], ours["s3_external_id"]) == ("INPUT", MINTED_EXTERNAL_ID)
+    assert (theirs["purpose"], theirs["s3_secret_access_key"]) == ("LIGHTLY", SECRET_ACCESS_KEY)
 
 
 def test_what_renews_a_verification_is_shown_by_a_preview_but_for_its_secrets(deployed: Recording) -> None:
@@ -143,9 +146,9 @@ def test_the_app_page_and_the_id_are_registered(deployed: Recording) -> None:
     }
 
 
-def test_source_addresses_leave_verification_out_and_say_so() -> None:
+def test_with_source_addresses_datasources_are_read_back_but_not_verified_and_that_is_said() -> None:
     recording = run(lambda: program(ips=["203.0.113.0/24"]))
-    assert not recording.of(VERIFICATION)
+    assert recording.one(VERIFICATION).inputs.get("deadline") is None
     assert len(recording.of(DATASOURCE)) == 2
     (warning,) = recording.warnings
     assert warning.startswith("scenes: not verified, because a datasource admits some source addresses only")
@@ -258,7 +261,7 @@ def test_every_secret_of_every_kind_of_datasource_is_secret_in_state(deployed: R
 
 
 def test_the_secrets_of_a_verification_and_nothing_else_of_it_are_secret_in_state(deployed: Recording) -> None:
-    assert deployed.one(VERIFICATION).secret_outputs == {"secrets"}
+    assert deployed.one(VERIFICATION).secret_outputs == {"datasources"}
 
 
 @pytest.mark.parametrize("name", sorted(models.ALL_SECRET_FIELDS))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from lightly_infra.lightly.errors import ApiError, HandoverFailed, LightlyError, PermissionsMissing
 from lightly_infra.lightly.models import secret_values
-from lightly_infra.lightly.operations import until, verify_until_allowed
+from lightly_infra.lightly.operations import check_taken, until, verify_until_allowed
 from lightly_infra.permissions import Purpose
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 # What may be said of credentials that make no sense; anything else says nothing about them.
 _REFUSALS = frozenset({400, 409, 422})
+_CORRECT = "Correct the new ones and run `pulumi up` again"
+_AGAIN = "Run `pulumi up` again when that is mended; the new ones may be fine"
 _PATIENCE = 5.0
 """Seconds until the credentials before count as dead: a moment's refusal must not cost them their place."""
 
@@ -52,14 +54,16 @@ def hand_over(
         clock: Seconds, for tests.
 
     Raises:
-        HandoverFailed: The new credentials do not work. The message says which are registered now.
-        ApiError, Unreachable, InvalidAnswer: It could not be found out whether the old ones work.
+        HandoverFailed: The new credentials do not work, or could not be tried. The message says which are registered.
+        ApiError, Unreachable, InvalidAnswer: It could not be found out whether the old ones work, or they do not and
+            Lightly did not take the new ones.
     """
     client.hide((*secret_values(old), *secret_values(new)))
     if not _works(client, dataset_id, old):
         client.set_datasource(dataset_id, old)
         if not _works(client, dataset_id, old, patience=min(deadline, _PATIENCE), sleep=sleep, clock=clock):
             client.set_datasource(dataset_id, new)
+            check_taken(client, dataset_id, [new])
             return
     # Each try is a moment in which Lightly may be locked out: they are fewer than when nothing is at stake.
     attempts = until(deadline, PermissionsMissing, wait=2.0, longest=30.0, sleep=sleep, clock=clock)
@@ -68,13 +72,14 @@ def hand_over(
     except HandoverFailed:
         raise
     except PermissionsMissing as error:
-        said = f"do not work, nor did they within {deadline:.0f} s: {error}"
+        said, remedy = f"do not work, nor did they within {deadline:.0f} s: {error}", _CORRECT
     except LightlyError as error:
         said = f"could not be tried: {error}"
+        remedy = _CORRECT if _is_about_credentials(error) else _AGAIN
     else:
         return
     raise HandoverFailed(
-        f"the new credentials of {_named(dataset_id, new)} {said}. {_what_holds(client, dataset_id, old)}"
+        f"the new credentials of {_named(dataset_id, new)} {said}. {_what_holds(client, dataset_id, old)}. {remedy}"
     )
 
 
@@ -117,6 +122,8 @@ def _try(client: LightlyClient, dataset_id: str, old: DatasourceConfig, new: Dat
     try:
         client.set_datasource(dataset_id, new)
         _prove(client, dataset_id, new)
+        # Had the ones before stayed, they would have been proved: their cloud is told to forget them next.
+        check_taken(client, dataset_id, [new])
     except LightlyError as error:
         refused = error
     else:
@@ -128,8 +135,9 @@ def _try(client: LightlyClient, dataset_id: str, old: DatasourceConfig, new: Dat
     else:
         raise refused
     raise HandoverFailed(
-        f"the new credentials of {_named(dataset_id, new)} do not work ({refused}), and the ones before could not be "
-        f"registered again ({lost}). Run `pulumi up` again: it does so first"
+        f"the new credentials of {_named(dataset_id, new)} "
+        f"{'do not work' if _is_about_credentials(refused) else 'could not be tried'} ({refused}), and the ones before "
+        f"could not be registered again ({lost}). Run `pulumi up` again: it does so first"
     )
 
 
@@ -138,7 +146,12 @@ def _what_holds(client: LightlyClient, dataset_id: str, old: DatasourceConfig) -
         state = "and work" if _works(client, dataset_id, old) else "but do not work at the moment, either"
     except LightlyError as error:
         state = f"but Lightly did not say whether they work ({error})"
-    return f"The ones before stay registered, {state}. Correct the new ones and run `pulumi up` again"
+    return f"The ones before stay registered, {state}"
+
+
+def _is_about_credentials(error: LightlyError) -> bool:
+    """Whether an error says something about the credentials, and not about Lightly or the way there."""
+    return isinstance(error, PermissionsMissing) or (isinstance(error, ApiError) and error.status in _REFUSALS)
 
 
 def _named(dataset_id: str, config: DatasourceConfig) -> str:

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 DEFAULT_THUMB_SUFFIX: Final = ".lightly/thumbnails/[filename]_thumb.[extension]"
 
+MASK: Final = "***"
+"""What stands in a value that comes back masked; no field may hold it, so a mask that leaves some characters has it."""
+
 REGIONS: Final = (
     *(
         "us-east-1",
@@ -300,6 +303,11 @@ def to_api(config: DatasourceConfig) -> dict[str, str]:
 def secret_values(config: DatasourceConfig) -> tuple[str, ...]:
     """The secrets of `config`, for redaction."""
     return tuple(getattr(config, name).get_secret_value() for name in sorted(SECRET_FIELDS[config.type]))
+
+
+def visible_values(config: DatasourceConfig) -> dict[str, str]:
+    """What of `config` may be read back, by python name."""
+    return DatasourceData.from_api(to_api(config)).visible
 
 
 def only_credentials_differ(one: DatasourceConfig, other: DatasourceConfig) -> bool:

@@ -22,7 +22,7 @@ from lightly_infra.lightly.errors import (
     PermissionsMissing,
     Unreachable,
 )
-from lightly_infra.lightly.models import DatasetType, check_dataset_id, check_dataset_name
+from lightly_infra.lightly.models import MASK, DatasetType, check_dataset_id, check_dataset_name, visible_values
 from lightly_infra.lightly.redaction import one_line
 from lightly_infra.permissions import Purpose
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from lightly_infra.lightly.client import LightlyClient
-    from lightly_infra.lightly.models import DatasetData, DatasourcePermissions
+    from lightly_infra.lightly.models import DatasetData, DatasourceConfig, DatasourcePermissions
 
 # Seconds. AWS's IAM and Google's take 10-30 s until a new grant is known everywhere; the rest is patience.
 VERIFY_DEADLINE: Final = 120.0
@@ -389,6 +389,56 @@ def _differences(old: Mapping[str, str], told: Mapping[str, str]) -> Iterator[st
         # Lightly takes a directory with its slash and without.
         if counts and before.rstrip("/") != now.rstrip("/"):
             yield f"{label} {before or '(none)'} -> {now or 'one that is made here'}"
+
+
+def confirm_datasources(client: LightlyClient, dataset_id: str, configs: Sequence[DatasourceConfig]) -> None:
+    """Makes sure that Lightly has datasources that were set just now; sets once more what it has not taken.
+
+    One call, where all is well. What comes back masked or not at all is not compared.
+
+    Raises:
+        InvalidAnswer: It still has something else.
+    """
+    wanted = {it.purpose.value: it for it in configs}
+    if not (wrong := _not_taken(client, dataset_id, wanted)):
+        return
+    for purpose in wrong:
+        client.set_datasource(dataset_id, wanted[purpose])
+    check_taken(client, dataset_id, configs)
+
+
+def check_taken(client: LightlyClient, dataset_id: str, configs: Sequence[DatasourceConfig]) -> None:
+    """Raises InvalidAnswer if Lightly has something else than was set just now."""
+    wanted = {it.purpose.value: it for it in configs}
+    if wrong := read_back(client, lambda: _not_taken(client, dataset_id, wanted), lambda seen: not seen):
+        shown = "; ".join(f"{purpose}: {differences}" for purpose, differences in wrong.items())
+        raise InvalidAnswer(
+            f"Lightly says that it has taken the datasources of dataset {dataset_id}, but it has something else "
+            f"({one_line(shown)}). Run `pulumi up` again, which sets them anew, and tell Lightly's support if that "
+            "does not help; nothing that got Lightly in before has been removed"
+        )
+
+
+def _not_taken(client: LightlyClient, dataset_id: str, wanted: Mapping[str, DatasourceConfig]) -> dict[str, str]:
+    """By purpose, in which visible fields Lightly has something else."""
+    found = client.list_datasources(dataset_id)
+    wrong = {}
+    for purpose, config in wanted.items():
+        of_purpose = [it.visible for it in found if it.purpose == purpose]
+        sent = visible_values(config)
+        differences = "; ".join(it for visible in of_purpose for it in _deviations(sent, visible))
+        if differences or not of_purpose:
+            wrong[purpose] = differences or "none"
+    return wrong
+
+
+def _deviations(sent: Mapping[str, str], visible: Mapping[str, str]) -> Iterator[str]:
+    for name, value in visible.items():
+        wanted = sent.get(name, "")
+        # Lightly takes a directory with its slash and without, and has a default for thumbnails.
+        is_same = value.rstrip("/") == wanted.rstrip("/") if name == "full_path" else value == wanted
+        if not is_same and MASK not in value and (wanted or name != "thumb_suffix"):
+            yield f"{name} {value!r} instead of {wanted!r}"
 
 
 class _NotYet(LightlyError):

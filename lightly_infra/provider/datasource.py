@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from lightly_infra.lightly.models import DatasourceConfig
 
-# No field may hold it, whole masks and those that leave some characters do.
-_MASK = "***"
 # What identifies a datasource; everything else in its properties can change.
 _IDENTITY = ("dataset_id", "purpose")
 # Whose a secret is: on Azure, where that is no part of it, the account's.
@@ -101,7 +99,7 @@ class Provider(LightlyProvider):
 def _seen(known: Mapping[str, Any], visible: Mapping[str, str]) -> dict[str, Any]:
     """What we know, corrected by what can be seen: neither masks nor defaults that come back are a change."""
     sent = {"thumb_suffix": models.DEFAULT_THUMB_SUFFIX} | dict(known)
-    news = {name: value for name, value in visible.items() if _MASK not in value and value != sent.get(name)}
+    news = {name: value for name, value in visible.items() if models.MASK not in value and value != sent.get(name)}
     # Another key's id or role was set in Lightly's own UI, or by a run that was killed: the secret we know is not its.
     secrets = frozenset[str]() if news.keys() & _WHOSE else models.ALL_SECRET_FIELDS
     kept = {*_OURS, *secrets, *visible}

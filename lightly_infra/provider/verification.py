@@ -16,25 +16,25 @@ from pulumi.dynamic import (
 )
 
 from lightly_infra.dynamic import changed, is_unknown, without_provider
-from lightly_infra.lightly import operations
+from lightly_infra.lightly import models, operations
 from lightly_infra.lightly.errors import DatasetUnknown, PermissionsMissing
 from lightly_infra.provider.session import LightlyProvider
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from lightly_infra.lightly.models import DatasourcePermissions
+    from lightly_infra.lightly.models import DatasourceConfig, DatasourcePermissions
 
 _ANSWERS = ("can_list", "can_read", "can_write", "can_overwrite")
 
 
 class Provider(LightlyProvider):
-    """Asks Lightly whether it can list, read, write and overwrite, until it can or the deadline has passed."""
+    """Reads back what was set, and asks Lightly whether it can use it, until it can or the deadline has passed."""
 
     def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
-        """The deadline must be a time."""
+        """The deadline must be a time, if permissions are to be verified at all."""
         deadline = news.get("deadline")
-        if is_unknown(deadline) or (isinstance(deadline, int | float) and deadline > 0):
+        if deadline is None or is_unknown(deadline) or (isinstance(deadline, int | float) and deadline > 0):
             return CheckResult(news, [])
         return CheckResult(news, [CheckFailure("deadline", f"{deadline!r}: give seconds, more than 0")])
 
@@ -48,7 +48,9 @@ class Provider(LightlyProvider):
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         """Asks once. What holds no longer is reported as gone, so that the next `up` proves it anew or fails."""
-        self.client.hide(props.get("secrets", []))
+        self.client.hide(it for config in _configs(props) for it in models.secret_values(config))
+        if props.get("deadline") is None:
+            return self._read_unverified(id_, props)
         try:
             permissions = operations.verify_until_allowed(self.client, id_, deadline=0)
         except (DatasetUnknown, PermissionsMissing):
@@ -59,16 +61,32 @@ class Provider(LightlyProvider):
         """Asks again, because what it depends on has changed."""
         return UpdateResult(self._verified(news))
 
+    def _read_unverified(self, id_: str, props: dict[str, Any]) -> ReadResult:
+        try:
+            self.client.get_dataset(id_)
+        except DatasetUnknown:
+            return ReadResult("", {})
+        return ReadResult(id_, without_provider(props))
+
     def delete(self, _id: str, _props: dict[str, Any]) -> None:
         """Nothing: a verification leaves nothing behind."""
 
     def _verified(self, props: dict[str, Any]) -> dict[str, Any]:
+        configs = _configs(props)
         # Lightly may repeat in its answer what another provider has told it.
-        self.client.hide(props["secrets"])
+        self.client.hide(it for config in configs for it in models.secret_values(config))
+        # Here, where both have been set: it is one call for the two, and repeated until it is so.
+        operations.confirm_datasources(self.client, props["dataset_id"], configs)
+        if props.get("deadline") is None:
+            return without_provider(props)
         permissions = operations.verify_until_allowed(
             self.client, props["dataset_id"], deadline=float(props["deadline"])
         )
         return without_provider(props) | _answers(permissions)
+
+
+def _configs(props: dict[str, Any]) -> list[DatasourceConfig]:
+    return [models.parse_config(it) for it in props.get("datasources", [])]
 
 
 def _answers(permissions: DatasourcePermissions) -> dict[str, bool]:
@@ -84,15 +102,17 @@ class VerificationArgs(TypedDict):
     triggers: Sequence[pulumi.Input[Any]]
     """Verified again whenever one of these changes; nothing secret."""
 
-    secrets: Sequence[pulumi.Input[str]]
-    """The credentials of the datasources: verified again whenever one changes, and kept out of every message."""
+    datasources: Sequence[Mapping[str, pulumi.Input[Any]]]
+    """What was set, with its secrets: the fields of `lightly_infra.lightly.models`' configs under their Python names.
+    Read back and verified again whenever one changes; kept out of every message."""
 
-    deadline: NotRequired[float]
-    """Seconds until a missing permission counts as missing. Default: `operations.VERIFY_DEADLINE`."""
+    deadline: NotRequired[float | None]
+    """Seconds until a missing permission counts as missing; with None the datasources are read back and not verified.
+    Default: `operations.VERIFY_DEADLINE`."""
 
 
 class Verification(Resource, module="lightly", name="Verification"):
-    """Proof, at the time of the last change, that Lightly has the permissions that it needs."""
+    """Proof, at the time of the last change, that Lightly has what was set, and the permissions that it needs."""
 
     can_list: pulumi.Output[bool]
     can_read: pulumi.Output[bool]
@@ -103,10 +123,10 @@ class Verification(Resource, module="lightly", name="Verification"):
         props = {
             "dataset_id": args["dataset_id"],
             "triggers": list(args["triggers"]),
-            "secrets": pulumi.Output.secret(list(args["secrets"])),
+            "datasources": pulumi.Output.secret(list(args["datasources"])),
             "deadline": args.get("deadline", operations.VERIFY_DEADLINE),
             **dict.fromkeys(_ANSWERS),
         }
-        secret = pulumi.ResourceOptions(additional_secret_outputs=["secrets"])
+        secret = pulumi.ResourceOptions(additional_secret_outputs=["datasources"])
         opts = pulumi.ResourceOptions.merge(opts, secret)
         super().__init__(Provider(), resource_name, props, opts)

@@ -77,4 +77,6 @@ def test_killed_at_any_step_the_next_run_finishes_the_renewal(sandbox: Sandbox, 
 def test_killed_at_any_request_to_lightly_the_next_run_finishes_the_renewal(sandbox: Sandbox) -> None:
     # Killed before the request is carried out it is in `tests/lightly/test_handover`: here, each costs two processes.
     killing = partial(killed_at_request, sandbox, moment="before it is noted")
-    assert converges(sandbox, RENEWALS["azure"], killing) == [7], "each is verified, set and verified, and then both"
+    assert converges(sandbox, RENEWALS["azure"], killing) == [10], (
+        "each is verified, set, verified and read, and then both"
+    )

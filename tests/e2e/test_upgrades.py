@@ -46,8 +46,11 @@ def may_change(change: Change) -> bool:
     if change.type in MARKED and change.operation is Operation.UPDATE:
         return True
     # Another emulated account than then signs the SAS.
-    renewed = change.type.rsplit("/", 1)[-1] in {"lightly:Datasource", "lightly:Verification"}
-    return renewed and change.operation is Operation.UPDATE and change.name.startswith("on-azure")
+    return (
+        change.type.endswith("lightly:Datasource")
+        and change.operation is Operation.UPDATE
+        and change.name.startswith("on-azure")
+    )
 
 
 def test_an_upgrade_replaces_makes_and_deletes_nothing(engine: EngineName, recorded: Any) -> None:

@@ -132,7 +132,7 @@ def test_credentials_that_work_are_registered(platform: Platform) -> None:
     platform.hand_over()
 
     assert platform.registered == NEW
-    assert platform.calls == "verify set verify"
+    assert platform.calls == "verify set verify all"
 
 
 @pytest.mark.parametrize("tries", [1, 3])
@@ -145,6 +145,33 @@ def test_while_the_cloud_gets_to_know_them_the_ones_before_are_registered(platfo
     assert platform.registered == NEW
     assert platform.napped_with == [OLD] * tries
     assert 0 < platform.now < 60
+
+
+def test_credentials_that_were_not_taken_are_noticed_although_lightly_works_with_the_ones_before(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = config(NEW).model_copy(update={"s3_access_key_id": "AKIANEW"})
+    dataset = platform.server.datasets[platform.dataset_id]
+    monkeypatch.setattr(dataset, "set_datasource", lambda _: None)
+
+    said = r"could not be tried: .*s3_access_key_id 'AKIAEXAMPLE' instead of 'AKIANEW'.*stay registered, and work"
+    with pytest.raises(HandoverFailed, match=said):
+        hand_over(platform.client(), platform.dataset_id, config(OLD), other, deadline=0)
+    assert platform.registered == OLD
+    monkeypatch.undo()
+
+
+@pytest.mark.parametrize(
+    ("status", "is_about_them"), [(400, True), (409, True), (401, False), (403, False), (500, False)]
+)
+def test_only_what_is_about_the_credentials_asks_to_correct_them(
+    platform: Platform, status: int, *, is_about_them: bool
+) -> None:
+    platform.server.fail_next("PUT", "datasource", status)
+    with pytest.raises(HandoverFailed) as failed:
+        platform.hand_over(deadline=0)
+    assert ("Correct the new ones" in str(failed.value)) == is_about_them
+    assert ("when that is mended" in str(failed.value)) != is_about_them
 
 
 def test_credentials_that_do_not_work_are_not_kept_and_the_message_says_so(platform: Platform) -> None:
@@ -171,8 +198,8 @@ def test_where_the_ones_before_do_not_work_there_is_nothing_to_keep(platform: Pl
     platform.hand_over()
 
     assert platform.registered == NEW, "whether it works the verification tells"
-    before, *asked, after = platform.calls.split()
-    assert (before, asked[0], after) == ("verify", "set", "set")
+    before, *asked, after, read = platform.calls.split()
+    assert (before, asked[0], after, read) == ("verify", "set", "set", "all")
     assert set(asked[1:]) == {"verify"}
     assert len(asked) > 2, "a moment's refusal does not cost them their place"
 

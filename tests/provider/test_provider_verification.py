@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lightly_infra.lightly.client import LightlyClient
-from lightly_infra.lightly.errors import ApiError, LightlyError, PermissionsMissing
+from lightly_infra.lightly.errors import ApiError, InvalidAnswer, LightlyError, PermissionsMissing
 from lightly_infra.lightly.models import DatasetType, parse_config
 from lightly_infra.lightly.operations import verify_until_allowed
 from lightly_infra.provider.verification import Provider
@@ -44,15 +44,15 @@ def props(server: LightlyServer) -> dict[str, Any]:
     with LightlyClient(TOKEN, base_url=server.url) as another:
         dataset_id = another.create_dataset("Street scenes", DatasetType.IMAGES)
         another.set_datasource(dataset_id, parse_config(CONFIG))
-    return {"dataset_id": dataset_id, "triggers": ["a"], "secrets": [EXTERNAL_ID], "deadline": 5.0}
+    return {"dataset_id": dataset_id, "triggers": ["a"], "datasources": [CONFIG], "deadline": 5.0}
 
 
-@pytest.mark.parametrize("deadline", [1, 0.5, 120.0, UNKNOWN])
+@pytest.mark.parametrize("deadline", [1, 0.5, 120.0, None, UNKNOWN])
 def test_a_deadline_is_a_time(provider: Provider, deadline: object) -> None:
     assert provider.check({}, {"dataset_id": UNKNOWN, "triggers": UNKNOWN, "deadline": deadline}).failures == []
 
 
-@pytest.mark.parametrize("deadline", [0, -1, "5", None])
+@pytest.mark.parametrize("deadline", [0, -1, "5"])
 def test_anything_else_is_refused(provider: Provider, deadline: object) -> None:
     (failure,) = provider.check({}, {"deadline": deadline}).failures
     assert failure.property == "deadline"
@@ -65,8 +65,8 @@ def test_anything_else_is_refused(provider: Provider, deadline: object) -> None:
         ({}, []),
         ({"triggers": ["b"]}, []),
         ({"triggers": UNKNOWN}, []),
-        ({"secrets": ["another-external-id"]}, []),
-        ({"secrets": UNKNOWN}, []),
+        ({"datasources": [{**CONFIG, "s3_external_id": "another-external-id"}]}, []),
+        ({"datasources": UNKNOWN}, []),
         ({"deadline": 7}, []),
         ({"dataset_id": "f" * 24}, ["dataset_id"]),
         ({"dataset_id": UNKNOWN}, ["dataset_id"]),
@@ -80,13 +80,98 @@ def test_another_dataset_is_another_verification_and_the_rest_asks_again(
     assert difference.replaces == replaces
 
 
-def test_it_asks_once_where_everything_is_allowed(
+def test_it_reads_back_and_asks_once_where_everything_is_allowed(
     provider: Provider, server: LightlyServer, props: dict[str, Any]
 ) -> None:
     before = len(server.requests)
     created = provider.create({**props, "__provider": "…"})
     assert (created.id, created.outs) == (props["dataset_id"], props | ALLOWED)
-    assert server.requests[before:] == [f"GET /v1/datasets/{props['dataset_id']}/datasource/verify"]
+    one = f"GET /v1/datasets/{props['dataset_id']}/datasource"
+    assert server.requests[before:] == [f"{one}/all", f"{one}/verify"]
+
+
+def test_what_cannot_be_verified_is_read_back_all_the_same(
+    provider: Provider, server: LightlyServer, props: dict[str, Any]
+) -> None:
+    before = len(server.requests)
+    props["deadline"] = None
+    assert provider.create(dict(props)).outs == props
+    assert server.requests[before:] == [f"GET /v1/datasets/{props['dataset_id']}/datasource/all"]
+    read = provider.read(props["dataset_id"], dict(props))
+    assert (read.id, read.outs) == (props["dataset_id"], props)
+    server.datasets.clear()
+    assert provider.read(props["dataset_id"], dict(props)).id == ""
+
+
+# -- what Lightly says that it has taken, and has not
+
+LIGHTLY = {**CONFIG, "purpose": "LIGHTLY", "full_path": "s3://acme-lightly/b/"}
+
+
+def test_what_was_not_taken_is_set_once_more(provider: Provider, server: LightlyServer, props: dict[str, Any]) -> None:
+    server.datasets[props["dataset_id"]].datasources["INPUT"]["fullPath"] = "s3://acme-old/"
+    provider.create({**props, "datasources": [CONFIG, LIGHTLY]})
+    has = server.datasets[props["dataset_id"]].datasources
+    assert {it: has[it]["fullPath"] for it in has} == {
+        "INPUT": "s3://acme-raw/a/",
+        "LIGHTLY": "s3://acme-lightly/b/",
+    }
+
+
+@pytest.mark.parametrize(
+    ("visible", "said"),
+    [
+        ({"fullPath": "s3://acme-old/"}, "INPUT: full_path 's3://acme-old/' instead of 's3://acme-raw/a/'"),
+        ({"s3Region": "us-east-1"}, "s3_region 'us-east-1' instead of 'eu-central-1'"),
+        ({"s3ARN": "arn:aws:iam::123456789012:role/old"}, "s3_arn 'arn:aws:iam::123456789012:role/old' instead of"),
+        ({"thumbSuffix": "x"}, "thumb_suffix 'x' instead of"),
+        ({"s3ServerSideEncryptionKMSKey": "arn:aws:kms::1:key/k"}, "kms_key 'arn:aws:kms::1:key/k' instead of ''"),
+        ({"type": "S3"}, "type 'S3' instead of 'S3DelegatedAccess'"),
+        (None, "INPUT: none"),
+        ({"fullPath": "s3://acme-raw/a"}, None),
+        ({"s3ARN": "*****"}, None),
+        ({"s3ExternalId": "*****"}, None),
+        ({"newField": "x"}, None),
+    ],
+)
+def test_a_datasource_that_is_not_what_was_set_stops_every_run_until_it_is(
+    provider: Provider,
+    server: LightlyServer,
+    props: dict[str, Any],
+    visible: dict[str, str] | None,
+    said: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    dataset = server.datasets[props["dataset_id"]]
+    if visible is None:
+        dataset.datasources.clear()
+    else:
+        dataset.datasources["INPUT"].update(visible)
+    monkeypatch.setattr(dataset, "set_datasource", lambda _: None)  # it ignores what it is told
+    monkeypatch.setattr(provider.client, "sleep", lambda _: None)
+    if said is None:
+        assert provider.create(dict(props)).outs == props | ALLOWED
+        return
+    for _ in range(2):
+        with pytest.raises(InvalidAnswer) as error:
+            provider.create(dict(props))
+        assert said in str(error.value)
+        assert "canary" not in str(error.value)
+    monkeypatch.undo()
+
+
+def test_a_server_with_one_slot_for_both_is_noticed(
+    provider: Provider, server: LightlyServer, props: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = server.datasets[props["dataset_id"]]
+    monkeypatch.setattr(provider.client, "sleep", lambda _: None)
+    monkeypatch.setattr(
+        dataset,
+        "set_datasource",
+        lambda it: dataset.datasources.clear() or dataset.datasources.update({it["purpose"]: it}),
+    )
+    with pytest.raises(InvalidAnswer, match="INPUT: none"):
+        provider.create({**props, "datasources": [CONFIG, LIGHTLY]})
 
 
 def test_it_asks_until_permissions_have_propagated(
@@ -112,7 +197,7 @@ def test_an_update_asks_again(provider: Provider, server: LightlyServer, props: 
     before = len(server.requests)
     updated = provider.update(props["dataset_id"], props | ALLOWED, {**props, "triggers": ["b"], "__provider": "…"})
     assert updated.outs == props | ALLOWED | {"triggers": ["b"]}
-    assert len(server.requests) == before + 1
+    assert len(server.requests) == before + 2
 
 
 ECHO = f"AccessDenied: sts:AssumeRole with external id {EXTERNAL_ID} was refused"
