@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from docs import clouds
 from lightly_infra import expiry, spec
 from lightly_infra.clouds.aws import policy
+from lightly_infra.lightly import transport
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +28,15 @@ DOCS = Path(__file__).parent
 README = DOCS.parent / "README.md"
 
 _FAILURES = "`resource` (its URN, or empty) and `message` of each."
+_VARIABLES = {
+    "LIGHTLY_TOKEN": "The API token. Without it the secret `lightly-infra:token` of the stack is taken.",
+    "LIGHTLY_SERVER_LOCATION": f"The server, with an optional path. Default: `{transport.DEFAULT_SERVER}`. `http://` "
+    "is for this machine alone.",
+    "LIGHTLY_CA_CERTS": "A PEM file of certificate authorities to trust instead of the built-in ones, such as a "
+    "company's own.",
+    "HTTPS_PROXY, ALL_PROXY, NO_PROXY": "The proxy on the way to Lightly, also in lower case.",
+}
+
 _JSON = {
     "sandbox up --json`, `sandbox preview --json": {
         "ok": "Whether everything was done and holds; the exit code is 0 then.",
@@ -129,7 +139,14 @@ def command_line() -> str:
         for commands, keys in _JSON.items()
     ]
     said = "## `--json`\n\nOne document on standard output, also when the input is refused."
-    return "\n\n".join((told, said, *tables)) + "\n"
+    variables = "## Environment variables\n\nRead by programs and commands alike.\n\n" + clouds.table(
+        ("variable", "meaning"), ((f"`{name}`", meaning) for name, meaning in _VARIABLES.items())
+    )
+    limits = (
+        f"A request to Lightly may take {transport.DEADLINE:g} s as a whole and an answer have "
+        f"{transport.LONGEST_ANSWER // 2**20} MiB, unpacked; what is slower or longer fails."
+    )
+    return "\n\n".join((told, said, *tables, variables, limits)) + "\n"
 
 
 def _model(title: str, model: type[BaseModel]) -> list[str]:

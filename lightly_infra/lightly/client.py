@@ -11,7 +11,6 @@ The error says where it points.
 from __future__ import annotations
 
 import os
-import ssl
 import time
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -54,18 +53,22 @@ if TYPE_CHECKING:
 
     from lightly_infra.permissions import Purpose
 
-# Seconds. Reading is long since verify and create make the server ask the user's cloud.
-TIMEOUT: Final = httpx.Timeout(connect=10, write=30, read=90, pool=30)
 _ATTEMPTS: Final = 5
 _LONGEST_RETRY_AFTER: Final = 60.0
+_DAY: Final = 86_400.0
 _PAGE: Final = 5000  # what the official client asks for
 
 _PASSING: Final = frozenset({429, 502, 503, 504})
 _REFUSED: Final = frozenset({401, 403})
+_HEADERS: Final = ("age", "date", "location", "retry-after", "x-request-id")
 _CREATED: Final = 201
 _TOO_MANY: Final = 429
 _NOT_FOUND: Final = 404
 _NEVER_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+
+
+class _TooLate(httpx.TimeoutException):
+    """The request as a whole took too long."""
 
 
 class _Created(BaseModel):
@@ -91,7 +94,9 @@ class LightlyClient:
         base_url: str = wire.DEFAULT_SERVER,
         ca_certs: str | None = None,
         environment: Mapping[str, str] | None = None,
-        timeout: httpx.Timeout = TIMEOUT,
+        timeout: httpx.Timeout = wire.TIMEOUT,
+        deadline: float = wire.DEADLINE,
+        longest_answer: int = wire.LONGEST_ANSWER,
         transport: httpx.BaseTransport | None = None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
@@ -103,7 +108,9 @@ class LightlyClient:
             base_url: The server, with an optional path.
             ca_certs: A PEM file of authorities to trust instead of the built-in ones.
             environment: Where the proxy settings are read from; the process's own when None.
-            timeout: Seconds for each phase of a request.
+            timeout: Seconds for each step of a request.
+            deadline: Seconds for a request as a whole.
+            longest_answer: Bytes of an answer.
             transport: Instead of the network, for tests; it sees the token.
             sleep: Waits between attempts, for tests.
             clock: Seconds since any moment, for tests.
@@ -126,11 +133,12 @@ class LightlyClient:
         self._secrets = frozenset({self._token})
         self.sleep: Final = sleep
         self.clock: Final = clock
+        self._deadline, self._longest_answer = deadline, longest_answer
         self._server_ahead: float | None = None
         self._http = httpx.Client(
             transport=wire.TokenTransport(self._token, inner),
             timeout=timeout,
-            headers={"accept": "application/json", "user-agent": "lightly-infra"},
+            headers={"accept": "application/json", "accept-encoding": "gzip", "user-agent": "lightly-infra"},
             follow_redirects=False,
             trust_env=False,  # the transport has what the environment says; this is about .netrc
         )
@@ -300,15 +308,42 @@ class LightlyClient:
     def _send_once(
         self, method: str, path: str, query: Mapping[str, str] | None, body: Mapping[str, str] | None
     ) -> httpx.Response:
-        failure = None
+        failure: LightlyError
         try:
-            response = self._http.request(method, f"{self.base_url}{path}", params=query, json=body)
+            response = self._exchange(method, path, query, body)
         except httpx.TransportError as error:
             failure = self._unreachable(method, path, error)
-        except httpx.DecodingError:
-            failure = InvalidAnswer(f"{method} {path}: the answer's compression is broken")
-        if failure is not None:
-            raise failure
+        except wire.AnswerUnreadable:
+            failure = InvalidAnswer(f"{method} {path}: the answer's compression is broken or unknown")
+        except wire.AnswerTooLong:
+            failure = InvalidAnswer(
+                f"{method} {path}: the answer has more than {self._longest_answer // 2**20} MiB, which none of "
+                "Lightly's has; check LIGHTLY_SERVER_LOCATION and whether a proxy answered"
+            )
+        else:
+            return self._accepted(method, path, response)
+        raise failure
+
+    def _exchange(
+        self, method: str, path: str, query: Mapping[str, str] | None, body: Mapping[str, str] | None
+    ) -> httpx.Response:
+        """Any answer, whole."""
+        url = f"{self.base_url}{path}"
+        with wire.due_in(self._deadline):
+            try:
+                with self._http.stream(method, url, params=query, json=body) as response:
+                    content = wire.body(response, self._longest_answer)
+            except httpx.TimeoutException as error:
+                if not wire.is_due():
+                    raise
+                raise _TooLate(f"no whole answer within {self._deadline:g} s") from error
+        answer = httpx.Response(response.status_code, content=content, request=response.request)
+        answer.headers.update({name: response.headers[name] for name in _HEADERS if name in response.headers})
+        answer.next_request = response.next_request
+        return answer
+
+    def _accepted(self, method: str, path: str, response: httpx.Response) -> httpx.Response:
+        """A 2xx answer."""
         if (date := _date(response)) is not None:
             self._server_ahead = date - self.clock()
         if response.is_success:
@@ -317,17 +352,14 @@ class LightlyClient:
 
     def _unreachable(self, method: str, path: str, error: httpx.TransportError) -> LightlyError:
         where = f"Lightly at {self.base_url} was not reached ({method} {path})"
-        if _is_distrust(error):
-            return Unreachable(
-                f"{where}: its certificate is not trusted; let LIGHTLY_CA_CERTS name a PEM file with its authority",
-                may_have_arrived=False,
-                passing=False,
-            )
+        if reason := wire.distrust(error):
+            return Unreachable(f"{where}: {reason}", may_have_arrived=False, passing=False)
         said = self._clean(str(error)) or "no answer"
         return Unreachable(
             f"{where}: {type(error).__name__}: {said}; "
             "check the network, the proxy variables and LIGHTLY_SERVER_LOCATION",
             may_have_arrived=not isinstance(error, _NEVER_SENT),
+            passing=not isinstance(error, _TooLate),  # as slow again, for as long again
         )
 
     def _refusal(self, request: str, response: httpx.Response) -> ApiError:
@@ -338,7 +370,8 @@ class LightlyClient:
         kind, remedy = _kind(response, code)
         asked = _retry_after(response)
         if _is_too_long(asked):
-            remedy = f"{remedy}. " * bool(remedy) + f"It asks to wait for {asked:.0f} s: try again after that"
+            wait = f"{asked:.0f} s" if asked <= _DAY else "more than a day"
+            remedy = f"{remedy}. " * bool(remedy) + f"It asks to wait for {wait}: try again after that"
         return kind(
             self._clean(request),
             status=response.status_code,
@@ -433,11 +466,3 @@ def _kind(response: httpx.Response, code: str | None) -> tuple[type[ApiError], s
 
 def _target(url: httpx.URL) -> str:
     return f"{url.scheme}://{url.netloc.decode('ascii', 'replace')}{url.path}"
-
-
-def _is_distrust(error: BaseException | None) -> bool:
-    while error is not None:
-        if isinstance(error, ssl.SSLCertVerificationError):
-            return True
-        error = error.__cause__ or error.__context__
-    return False

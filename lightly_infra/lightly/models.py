@@ -105,6 +105,13 @@ def _one_line(value: str) -> str:
     return value
 
 
+def check_thumb_suffix(value: str) -> str:
+    """`value`, if thumbnails can be found by it. Raises ValueError."""
+    if not value:
+        raise ValueError(f"'' would name every thumbnail the same; leave it out for {DEFAULT_THUMB_SUFFIX!r}")
+    return _one_line(value)
+
+
 def _filled_secret(value: SecretStr) -> SecretStr:
     _filled(value.get_secret_value())
     return value
@@ -178,7 +185,7 @@ class _Config(BaseModel):
     purpose: Purpose
     full_path: Annotated[str, AfterValidator(_one_line)]
     """Where the data is, with the cloud's scheme, e.g. `s3://bucket/prefix/`."""
-    thumb_suffix: str | None = DEFAULT_THUMB_SUFFIX
+    thumb_suffix: Annotated[str, AfterValidator(check_thumb_suffix)] | None = DEFAULT_THUMB_SUFFIX
     """Where thumbnails go below the path; None leaves it to Lightly."""
 
 

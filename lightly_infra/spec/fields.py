@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from lightly_infra import paths, retention
+from lightly_infra.lightly.models import check_thumb_suffix
 from lightly_infra.located import located
 from lightly_infra.permissions import Purpose
 
@@ -108,7 +109,7 @@ class DatasourceSpec(Spec, ABC):
     handling_strategy: Literal["SKIP", "ABORT"] = Field(
         "SKIP", description="With `expected_run_days`: skip such inputs, or stop the run (`ABORT`)."
     )
-    thumb_suffix: str | None = Field(
+    thumb_suffix: Annotated[str, AfterValidator(check_thumb_suffix)] | None = Field(
         None, description="Where Lightly puts thumbnails below the path. Default: Lightly's own."
     )
 

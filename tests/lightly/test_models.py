@@ -71,9 +71,15 @@ def test_secrets_are_shown_nowhere_but_on_the_wire(kind: str) -> None:
     assert models.SECRET_FIELDS[kind] == {name for name, value in BY_TYPE[kind].items() if value == CANARY}
 
 
-def test_a_thumb_suffix_of_none_is_left_out_and_an_empty_one_is_sent() -> None:
+def test_a_thumb_suffix_of_none_is_left_out() -> None:
     assert "thumbSuffix" not in models.to_api(models.parse_config(values("GCS", thumb_suffix=None)))
-    assert models.to_api(models.parse_config(values("GCS", thumb_suffix="")))["thumbSuffix"] == ""
+
+
+@pytest.mark.parametrize(
+    ("suffix", "said"), [("", "'' would name every thumbnail the same; leave it out"), ("a\nb", "has a newline")]
+)
+def test_a_thumb_suffix_that_cannot_work_is_refused(suffix: str, said: str) -> None:
+    assert said in models.config_problems(values("GCS", thumb_suffix=suffix))["thumb_suffix"]
 
 
 @pytest.mark.parametrize("kind", ["S3", "S3DelegatedAccess"])

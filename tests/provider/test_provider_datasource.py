@@ -228,7 +228,7 @@ ANOTHER_KEY = {"s3_access_key_id": "AKIAOTHER", "s3_secret_access_key": "canary-
 def test_other_credentials_are_registered_only_if_they_work(
     hand_over: Callable[..., list[str]], change: dict[str, Any]
 ) -> None:
-    assert hand_over(change) == ["GET", "PUT", "GET"]
+    assert hand_over(change) == ["GET", "PUT", "GET", "GET"], "verified, set, verified, read back"
 
 
 @pytest.mark.parametrize(

@@ -165,11 +165,11 @@ def test_a_server_with_one_slot_for_both_is_noticed(
 ) -> None:
     dataset = server.datasets[props["dataset_id"]]
     monkeypatch.setattr(provider.client, "sleep", lambda _: None)
-    monkeypatch.setattr(
-        dataset,
-        "set_datasource",
-        lambda it: dataset.datasources.clear() or dataset.datasources.update({it["purpose"]: it}),
-    )
+
+    def one_slot(datasource: dict[str, str]) -> None:
+        dataset.datasources = {datasource["purpose"]: datasource}
+
+    monkeypatch.setattr(dataset, "set_datasource", one_slot)
     with pytest.raises(InvalidAnswer, match="INPUT: none"):
         provider.create({**props, "datasources": [CONFIG, LIGHTLY]})
 
