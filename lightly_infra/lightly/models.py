@@ -59,7 +59,7 @@ _DATASET_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9 _-]+")
 _ID = re.compile(r"[a-f0-9]{24}")
 _EXTERNAL_ID = re.compile(r"[a-zA-Z0-9_+=,.@:/-]+")
 _ROLE_ARN = re.compile(r"arn:aws:iam::[0-9]{12}:role/\S+")
-_KEY_ARN = re.compile(r"arn:aws:kms:[a-zA-Z0-9-]*:[0-9]{12}:key/\S+")
+_KEY_ARN = re.compile(r"arn:aws:kms:[a-zA-Z0-9-]*:[0-9]{12}:key/[A-Za-z0-9-]+")
 _ENDPOINT = re.compile(r"https?://\S+")
 
 

@@ -189,6 +189,12 @@ def test_an_output_is_put_into_its_own_partition_too() -> None:
     assert json.loads(granted.inputs["policy"])["Statement"][0]["Resource"] == "arn:aws-cn:s3:::acme-raw"
 
 
+@pytest.mark.parametrize("key", ["*", KEY.rpartition("/")[0] + "/*", "alias/acme", ""])
+def test_a_key_that_is_not_one_key_is_refused_at_once(key: str) -> None:
+    with pytest.raises(ValueError, match="is no KMS key's ARN"):
+        on_a_bucket_of_yours(kms_key_arn=key)
+
+
 def test_a_key_of_the_program_itself_is_named_by_its_output() -> None:
     recording = on_a_bucket_of_yours(later={"kms_key_arn": KEY})
     assert recording.one("kms/grant").inputs["keyId"] == KEY

@@ -136,6 +136,10 @@ BAD: list[tuple[str, str, object, str]] = [
     ),
     ("S3", "s3_server_side_encryption_kms_key", KEY.replace("arn:aws:", "arn:aws-cn:"), "is no key ARN"),
     ("S3", "s3_server_side_encryption_kms_key", f"{KEY}\n", "is no key ARN"),
+    *(
+        ("S3", "s3_server_side_encryption_kms_key", f"arn:aws:kms:eu-central-1:123456789012:key/{it}", "is no key ARN")
+        for it in ("*", "1234*", "????", "", "1234/5678")
+    ),
     ("S3DelegatedAccess", "s3_external_id", "short-one", "too short: 9 characters, Lightly wants 10 or more"),
     ("S3DelegatedAccess", "s3_external_id", "with a space in it", "a character that Lightly refuses"),
     ("S3DelegatedAccess", "s3_external_id", "0123456789\n", "a character that Lightly refuses"),

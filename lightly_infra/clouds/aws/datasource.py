@@ -65,6 +65,8 @@ class S3Datasource(CloudDatasource):
         source_ips = list(args.get("allowed_source_ips", ()))
         owned = bucket if isinstance(bucket, Bucket) else None
         kms_key_arn = args.get("kms_key_arn", owned.kms_key_arn if owned else None)
+        if isinstance(kms_key_arn, str):  # what is known is refused here, and not later in a task
+            policy.check_kms_key(kms_key_arn)
         bucket_keys = owned is not None and owned.kms_key_arn is not None
         if isinstance(bucket, Bucket):
             with located(name):

@@ -6,6 +6,7 @@ What is granted follows from `lightly_infra.permissions`; this module only spell
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from lightly_infra.clouds import s3_lifecycle
@@ -42,6 +43,8 @@ READ_LIFECYCLE_ACTION: Final = "s3:GetLifecycleConfiguration"
 
 ABORT_INCOMPLETE_UPLOADS_AFTER_DAYS: Final = 7
 """Parts of an upload that nobody finished cost storage for ever; seven days is AWS's own example."""
+
+_KEY_ARN: Final = re.compile(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]+", re.ASCII)
 
 _KMS_OPERATIONS: Final[Mapping[Operation, tuple[str, ...]]] = {
     Operation.READ: ("Decrypt",),
@@ -155,6 +158,17 @@ def partition(region: str) -> str:
         if region.startswith(start):
             return name
     return "aws"
+
+
+def check_kms_key(arn: str) -> str:
+    """The ARN itself, when it is one key's: a policy takes a wildcard for all keys, and Lightly would use each.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not _KEY_ARN.fullmatch(arn):
+        raise ValueError(f"{arn!r} is no KMS key's ARN; give arn:aws:kms:REGION:123456789012:key/ID, without wildcards")
+    return arn
 
 
 def kms_operations(purpose: Purpose) -> list[str]:
