@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 from threading import Lock
+from typing import TYPE_CHECKING
 
-from pulumi.dynamic import ConfigureRequest, ResourceProvider
-
+from lightly_infra.dynamic import MessageFirst
 from lightly_infra.lightly.client import LightlyClient
+
+if TYPE_CHECKING:
+    from pulumi.dynamic import ConfigureRequest
 
 TOKEN_CONFIG_KEY = "lightly-infra:token"  # noqa: S105 - the name of a setting, not its value
 
 
-class LightlyProvider(ResourceProvider):
+class LightlyProvider(MessageFirst):
     """A dynamic provider that talks to Lightly.
 
     State holds the import path of each subclass, so moving or renaming one breaks users' stacks. Instances

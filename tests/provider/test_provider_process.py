@@ -120,3 +120,13 @@ def test_a_whole_life_with_the_token_from_the_stacks_config(server: LightlyServe
         said = error.value.details()
         assert "there is no such dataset" in said.splitlines()[-1]
         assert "canary" not in said
+
+
+def test_a_failure_begins_with_its_message(provider: provider_pb2_grpc.ResourceProviderStub) -> None:
+    olds = of(dataset, {**DATASET, "adopted": False, "on_destroy": "keep"})
+    news = of(dataset, {**DATASET, "type": "Videos", "on_destroy": "keep"})
+    with pytest.raises(grpc.RpcError) as failed:
+        provider.Diff(provider_pb2.DiffRequest(id="0" * 24, olds=olds, news=news))
+    first, *_, last = str(failed.value.details()).strip().splitlines()
+    assert first.startswith("Failed: a dataset's type cannot change from 'Images' to 'Videos'")
+    assert last.endswith(first.removeprefix("Failed: "))

@@ -7,12 +7,12 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, Literal, NotRequired, TypedDict
 
 import pulumi  # noqa: TC002 - Pulumi reads the resources' annotations when it runs
-from pulumi.dynamic import CheckFailure, ConfigureRequest, ResourceProvider
+from pulumi.dynamic import CheckFailure, ConfigureRequest
 
 from lightly_infra.clouds.obs import policy
 from lightly_infra.clouds.obs.api import Obs
 from lightly_infra.clouds.obs.connection import Server, Settings
-from lightly_infra.dynamic import is_unknown
+from lightly_infra.dynamic import MessageFirst, is_unknown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -34,7 +34,7 @@ class ServerArgs(TypedDict):
     """Where the bucket stands in URLs: in the `path` (default), or in front of the host (`virtual`)."""
 
 
-class ObsProvider(ResourceProvider):
+class ObsProvider(MessageFirst):
     """A dynamic provider that talks to OBS.
 
     State holds the import path of each subclass, so moving or renaming one breaks users' stacks. Instances travel
