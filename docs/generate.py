@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, get_args
 
 from pydantic import BaseModel
 
-from docs import clouds
+from docs import clouds, transitions
 from lightly_infra import expiry, spec
 from lightly_infra.clouds.aws import policy
 from lightly_infra.lightly import transport
@@ -104,9 +104,14 @@ _KEYS = {
 }
 
 
+_BLOCKS = {**clouds.BLOCKS, "transitions": transitions.markdown}
+
+
 def pages() -> dict[Path, str]:
     """Every generated page, by its path."""
-    written = {page: _with_blocks(page) for page in (README, *sorted((DOCS / "clouds").glob("*.md")))}
+    written = {
+        page: _with_blocks(page) for page in (README, DOCS / "transitions.md", *sorted((DOCS / "clouds").glob("*.md")))
+    }
     return {DOCS / "yaml.md": yaml(), DOCS / "cli.md": command_line(), **written}
 
 
@@ -170,7 +175,7 @@ def _models_of(field: FieldInfo) -> list[type[BaseModel]]:
 
 def _with_blocks(page: Path) -> str:
     def block(found: re.Match[str]) -> str:
-        return f"{found[1]}\n\n{clouds.BLOCKS[found[2]]()}\n\n<!-- /generated -->"
+        return f"{found[1]}\n\n{_BLOCKS[found[2]]()}\n\n<!-- /generated -->"
 
     pattern = r"(<!-- generated: ([a-z ]+) -->)\n.*?<!-- /generated -->"
     return re.sub(pattern, block, page.read_text(encoding="utf-8"), flags=re.DOTALL)

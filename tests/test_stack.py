@@ -190,10 +190,11 @@ def test_everything_we_make_is_tagged() -> None:
         assert tags == made_by("lightly-street-scenes-lightly").tags | {"team": "vision"}
 
 
-def test_a_bucket_goes_with_a_dataset_that_goes() -> None:
+def test_a_bucket_stays_with_what_guards_it_whatever_becomes_of_the_dataset() -> None:
     kept, gone = (up(example(on_destroy=it)) for it in ("keep", "delete"))
     assert kept.one("aws:s3/bucket:Bucket").retain_on_delete
-    assert not gone.one("aws:s3/bucket:Bucket").retain_on_delete
+    assert gone.one("aws:s3/bucket:Bucket").retain_on_delete
+    assert [it.one(DATASET).retain_on_delete for it in (kept, gone)] == [True, False]
     for recording in (kept, gone):
         bucket = recording.one("aws:s3/bucket:Bucket")
         guards = [it for it in recording.of("aws:s3/") if it is not bucket and "BucketObject" not in it.type]

@@ -28,7 +28,7 @@ def check(datasets: Mapping[str, DatasetSpec]) -> None:
     """
     _names_differ(datasets)
     datasources = [
-        _Datasource(f"{key}.{purpose.lower()}.{cloud.cloud}", key, purpose, cloud.datasource, spec.on_destroy)
+        _Datasource(f"{key}.{purpose.lower()}.{cloud.cloud}", key, purpose, cloud.datasource)
         for key, spec in datasets.items()
         for purpose, cloud in spec.datasources.items()
     ]
@@ -46,7 +46,6 @@ class _Datasource:
     dataset: str
     purpose: Purpose
     spec: DatasourceSpec
-    on_destroy: str
 
 
 def _names_differ(datasets: Mapping[str, DatasetSpec]) -> None:
@@ -58,8 +57,8 @@ def _names_differ(datasets: Mapping[str, DatasetSpec]) -> None:
             raise ValueError(f"{key!r}: a dataset's key needs a letter or a digit")
         if spec.name is None and spec.id is None:
             models.check_dataset_name(key)
-        if other := _taken(by_slug, paths.slug(key), key):
-            raise ValueError(f"{key!r} and {other!r} would name cloud resources alike; change one")
+        if other := _taken(by_slug, paths.slug(spec.formerly or key), key):
+            raise ValueError(f"{key!r} and {other!r} would name cloud resources alike; change one, or its 'formerly'")
         name = spec.name or (key if spec.id is None else None)
         if name is not None and (other := _taken(by_name, name, key)):
             raise ValueError(f"{key!r} and {other!r} are both called {name!r} at Lightly; change one name")
@@ -77,7 +76,7 @@ def _claims_agree(datasources: Sequence[_Datasource]) -> None:
     known: dict[tuple[str, ...], tuple[str, Claim]] = {}
     # What is made first: whoever else uses it must agree with it.
     for it in sorted(datasources, key=lambda it: not it.spec.creates):
-        for claim in it.spec.claims(on_destroy=it.on_destroy):
+        for claim in it.spec.claims():
             other, first = known.setdefault(claim.about, (it.where, claim))
             if first.value != claim.value:
                 where = f"{it.where}.{claim.field}" if claim.field else it.where

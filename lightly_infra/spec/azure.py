@@ -13,7 +13,7 @@ from lightly_infra.located import located
 from lightly_infra.spec.fields import Claim, DatasourceSpec, RotateEveryDays, is_stand_in, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from lightly_infra.permissions import Purpose
 
@@ -88,8 +88,7 @@ class AzureSpec(DatasourceSpec):
     create: Annotated[Literal["container", "account", "resource_group"] | bool, BeforeValidator(_create)] = Field(
         default=False,
         description="What is made: `container` (in your account), `account` (with the container, in your resource "
-        "group), `resource_group` or `true` (all three). It is kept when it leaves the YAML, whatever `on_destroy` "
-        "says: Azure deletes what is not empty. Default: use yours, and change nothing on it.",
+        "group), `resource_group` or `true` (all three). Default: use yours, and change nothing on it.",
     )
     container_wide: bool = Field(
         default=False,
@@ -153,6 +152,16 @@ class AzureSpec(DatasourceSpec):
         return f"azure://{self.account}/{self.container}" if self.account and self.container else None
 
     @property
+    def storage(self) -> str | None:
+        """The container's name."""
+        return self.container
+
+    def holds(self, told: Mapping[str, str]) -> bool:
+        """Whether the path begins with the container, and the account is the same."""
+        path = told.get("full_path") or ""
+        return told.get("account_name") == self.account and path.partition("/")[0] == self.container
+
+    @property
     def creates(self) -> bool:
         """Whether the container is made."""
         return self.makes("container")
@@ -184,7 +193,7 @@ class AzureSpec(DatasourceSpec):
         account = self.account or path.removeprefix("azure://").partition("/")[0]
         return f"az storage account keys renew --account-name {account} --key {signed_with}"
 
-    def claims(self, *, on_destroy: str) -> Iterator[Claim]:  # noqa: ARG002 - what is made here is kept anyway
+    def claims(self) -> Iterator[Claim]:
         """How a resource group and an account are made, and what lies in them."""
         group, account = self.resource_group, self.account
         if group and self.makes("resource_group"):

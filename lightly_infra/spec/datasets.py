@@ -81,11 +81,24 @@ def _dataset_type(value: object) -> object:
     raise ValueError(f"{shown(value)} is no dataset type; use one of {', '.join(DatasetType)}")
 
 
+def _former_key(value: str) -> str:
+    if not paths.slug(value):
+        raise ValueError(f"{shown(value)} is no key of a dataset: it needs a letter or a digit")
+    return value
+
+
 class DatasetSpec(Spec):
     """A dataset with its two datasources."""
 
     name: DatasetName | None = Field(
-        None, description="The name at Lightly; changing it renames the dataset. Default: the YAML key."
+        None,
+        description="The name at Lightly; changing it renames the dataset. Default: the YAML key. Another key, without "
+        "`formerly`, is another dataset.",
+    )
+    formerly: Annotated[str, AfterValidator(_former_key)] | None = Field(
+        None,
+        description="The key that the dataset was first deployed under: with it, another key is the same dataset, and "
+        "all that was made for it stays. It stays in the YAML.",
     )
     type: Annotated[DatasetType | None, BeforeValidator(_dataset_type)] = Field(
         None, description="`Images`, `Videos` or `Crops`. Default: `Images`, or whatever `id` is."
@@ -116,7 +129,9 @@ class DatasetSpec(Spec):
     )
     on_destroy: Literal["keep", "delete"] = Field(
         default="keep",
-        description="What happens to what was made here when it leaves the YAML: `keep` (default) or `delete`.",
+        description="What happens to the dataset at Lightly when it leaves the YAML, if it was made here: `keep` "
+        "(default) or `delete`. What decides is what was deployed last: deploy the change first, then remove the "
+        "dataset. Storage that was made here always stays.",
     )
     verify_deadline: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
         None,

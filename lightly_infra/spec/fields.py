@@ -17,7 +17,7 @@ from lightly_infra.located import located
 from lightly_infra.permissions import Purpose
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 _MAX_SHOWN: Final = 60
 """Characters of a value that an error repeats."""
@@ -48,6 +48,22 @@ class Claim:
 
     problem: str
     """What to tell when another has said something else: `{first}`, at the path `{other}`."""
+
+
+@dataclass(frozen=True)
+class Named:
+    """An identity or a key that a datasource calls the user's own."""
+
+    kind: Literal["role", "user", "service account", "key"]
+
+    name: str
+    """As clouds know it: a role's ARN, a user's name, a service account's e-mail, the id or the path of a key."""
+
+    field: str
+    """Where, below the datasource, such as `access.role_arn`."""
+
+    shown: str
+    """What to call it in a message; no secret."""
 
 
 def shown(value: object) -> str:
@@ -120,8 +136,30 @@ class DatasourceSpec(Spec, ABC):
 
     @property
     @abstractmethod
+    def storage(self) -> str | None:
+        """The name of the bucket or container; None where it is generated."""
+
+    @property
+    @abstractmethod
     def creates(self) -> bool:
         """Whether the bucket or container is made."""
+
+    @abstractmethod
+    def holds(self, told: Mapping[str, str]) -> bool:
+        """Whether what Lightly was told, by the Python names of its API, lies in the same bucket or container."""
+
+    @property
+    def share_of_access(self) -> str | None:
+        """The share that it gets in by; None for an access of its own."""
+        return None
+
+    def makes_identity(self, kind: str) -> bool:  # noqa: ARG002 - for clouds to use
+        """Whether a `role`, `user`, `service account` or `key` is made for it."""
+        return False
+
+    def named(self) -> Iterator[Named]:
+        """The identities and keys that it calls the user's own."""
+        yield from ()
 
     @property
     @abstractmethod
@@ -167,7 +205,7 @@ class DatasourceSpec(Spec, ABC):
         """
         return ""
 
-    def claims(self, *, on_destroy: str) -> Iterator[Claim]:  # noqa: ARG002 - for clouds to use
+    def claims(self) -> Iterator[Claim]:
         """What it says of things that other datasources of the stack may use too."""
         yield from ()
 
@@ -254,9 +292,18 @@ class BucketSpec(DatasourceSpec):
         return f"{self.scheme}://{self.bucket}" if self.bucket else None
 
     @property
+    def storage(self) -> str | None:
+        """The bucket's name."""
+        return self.bucket
+
+    @property
     def creates(self) -> bool:
         """Whether the bucket is made."""
         return self.create
+
+    def holds(self, told: Mapping[str, str]) -> bool:
+        """Whether the path begins with the bucket."""
+        return (told.get("full_path") or "").startswith(f"{self.scheme}://{self.bucket}/")
 
     @property
     def told(self) -> dict[str, str]:

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 
 from lightly_infra.clouds.gcp import policy
 from lightly_infra.located import located
-from lightly_infra.spec.fields import BucketSpec, Claim, RotateEveryDays, Share, Spec, is_stand_in
+from lightly_infra.spec.fields import BucketSpec, Claim, Named, RotateEveryDays, Share, Spec, is_stand_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -174,7 +174,29 @@ class GcsSpec(BucketSpec):
             return super().how_to_renew(external_ids=external_ids)
         return "write rotate_every_days and run `pulumi up`, which makes another key and deletes this one"
 
-    def claims(self, *, on_destroy: str) -> Iterator[Claim]:
+    @property
+    def share_of_access(self) -> str | None:
+        """The share, if there is one."""
+        return self.access.share
+
+    def makes_identity(self, kind: str) -> bool:
+        """Whether a service account is made, or a key of one."""
+        access = self.access
+        if access.credentials is not None:
+            return False
+        return kind == "key" or (kind == "service account" and access.service_account is None)
+
+    def named(self) -> Iterator[Named]:
+        """A service account, or a key and whose it is."""
+        access = self.access
+        if access.service_account is not None:
+            yield Named("service account", access.service_account, "access.service_account", access.service_account)
+        if access.credentials is not None and not is_stand_in(text := access.credentials.get_secret_value()):
+            key = policy.check_credentials(text)
+            yield Named("service account", key.email, "access.credentials", key.email)
+            yield Named("key", key.path, "access.credentials", f"the key {key.path.rpartition('/')[2]}")
+
+    def claims(self) -> Iterator[Claim]:
         """What a share is like, and where and how a bucket is made."""
         access = self.access
         if access.share is not None:
@@ -188,7 +210,7 @@ class GcsSpec(BucketSpec):
                     "or a service_account of your own",
                 )
         if self.create and self.bucket:
-            yield self.made_alike(self.location, self.kms_key, self.versioning, self.labels, on_destroy)
+            yield self.made_alike(self.location, self.kms_key, self.versioning, self.labels)
         if self.bucket:
             yield self.lies_in("project", self.project)
 

@@ -12,7 +12,7 @@ from lightly_infra.located import located
 from lightly_infra.spec.fields import BucketSpec, Claim
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 BucketName = Annotated[str, AfterValidator(policy.check_bucket)]
 Endpoint = Annotated[str, AfterValidator(policy.check_endpoint)]
@@ -132,7 +132,12 @@ class ObsSpec(BucketSpec):
         """The path, and in which cloud."""
         return {"type": "OBS", "obs_endpoint": self.endpoint, **super().told}
 
-    def claims(self, *, on_destroy: str) -> Iterator[Claim]:
+    def holds(self, told: Mapping[str, str]) -> bool:
+        """Whether the path begins with the bucket, on this cloud."""
+        endpoint = told.get("obs_endpoint") or ""
+        return policy.cloud_of(endpoint) == policy.cloud_of(self.endpoint) and super().holds(told)
+
+    def claims(self) -> Iterator[Claim]:
         """Whose a key is, and where and how a bucket is made."""
         cloud = policy.cloud_of(self.endpoint)
         yield Claim(
@@ -164,7 +169,7 @@ class ObsSpec(BucketSpec):
                 "bucket",
                 f"{{other}} makes a bucket {self.bucket!r} too, on another cloud; give one of them another name",
             )
-            yield self.made_alike(self.region, self.addressing, on_destroy)
+            yield self.made_alike(self.region, self.addressing)
         # Only those that make it, and those that could not be let in, have to say something here.
         if self.create or self.user is None:
             yield Claim(

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, mod
 from lightly_infra import ownership, paths
 from lightly_infra.clouds.aws import policy
 from lightly_infra.lightly import models
-from lightly_infra.spec.fields import BucketSpec, Claim, RotateEveryDays, Share, Spec, shown
+from lightly_infra.spec.fields import BucketSpec, Claim, Named, RotateEveryDays, Share, Spec, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -286,7 +286,29 @@ class S3Spec(BucketSpec):
         users = "remove 'user', " if access.user is not None else ""
         return f"{users}write rotate_every_days and run `pulumi up`, which makes another key and deletes this one"
 
-    def claims(self, *, on_destroy: str) -> Iterator[Claim]:
+    @property
+    def share_of_access(self) -> str | None:
+        """The share, if there is one."""
+        return self.access.share
+
+    def makes_identity(self, kind: str) -> bool:
+        """Whether a role, or a user and a key, are made."""
+        access = self.access
+        if access.kind == "delegated":
+            return kind == "role" and access.role_arn is None
+        return access.access_key_id is None and (kind == "key" or (kind == "user" and access.user is None))
+
+    def named(self) -> Iterator[Named]:
+        """A role, a user, or a key."""
+        access = self.access
+        if access.role_arn is not None:
+            yield Named("role", access.role_arn, "access.role_arn", access.role_arn)
+        if access.user is not None:
+            yield Named("user", access.user, "access.user", access.user)
+        if access.access_key_id is not None:
+            yield Named("key", access.access_key_id, "access.access_key_id", access.access_key_id)
+
+    def claims(self) -> Iterator[Claim]:
         """What a share and a role are like, and where and how a bucket is made."""
         access = self.access
         if access.share is not None:
@@ -307,7 +329,7 @@ class S3Spec(BucketSpec):
                 "trust policy asks for",
             )
         if self.create and self.bucket:
-            yield self.made_alike(self.kms_key_arn, self.versioning, self.access_logs, self.tags, on_destroy)
+            yield self.made_alike(self.kms_key_arn, self.versioning, self.access_logs, self.tags)
         if self.bucket:
             yield self.lies_in("region", self.region)
 

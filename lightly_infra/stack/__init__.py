@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 from pulumi.runtime import config as runtime_config
 
-from lightly_infra import paths, spec
+from lightly_infra import spec
 from lightly_infra.dataset import Dataset, DatasetArgs
 from lightly_infra.lightly.models import DatasetType
 from lightly_infra.permissions import Purpose
 from lightly_infra.provider import Dataset as Registration
 from lightly_infra.provider import DatasetResourceArgs
 from lightly_infra.provider.session import TOKEN_CONFIG_KEY
-from lightly_infra.stack import lifecycles
-from lightly_infra.stack.builder import Builders, datasource_name
+from lightly_infra.stack import lifecycles, previous, transitions
+from lightly_infra.stack.builder import Builders, datasource_name, resource_name
 from lightly_infra.stack.settings import DATASETS_KEY, LIGHTLY_ACCOUNT_KEY, Settings
 
 if TYPE_CHECKING:
@@ -52,12 +52,19 @@ def deploy(settings: Settings) -> None:
     """Declares all datasets and exports what they became.
 
     Raises:
-        pulumi.RunError: a bucket of the user's own deletes too early for a dataset that does not take it.
+        pulumi.RunError: a bucket of the user's own deletes too early for a dataset that does not take it, or the change
+            would take away what the YAML names.
     """
+    before = previous.read()
+    if before is not None:
+        transitions.check(settings.datasets, before)
     builders = Builders(settings)
     lifecycles.check(settings, builders)
+    staying = transitions.Staying(before) if before is not None else None
     program = _Program(settings, builders)
     built = {key: program.dataset(key, dataset) for key, dataset in settings.datasets.items()}
+    if staying is not None:
+        staying.tell()
     pulumi.export("datasets", {key: it.outputs() for key, it in built.items()})
     pulumi.export("worker_config", {key: it.worker_config() for key, it in settings.datasets.items()})
     pulumi.export("credentials", {key: it.credentials() for key, it in built.items()})
@@ -109,13 +116,13 @@ class _Program:
         self._warn_days = settings.warn_days
 
     def dataset(self, key: str, wanted: spec.DatasetSpec) -> _Built:
-        name = paths.slug(key)
+        name = resource_name(key, wanted)
         registration = self._register(name, key, wanted)
         # All that costs money waits until Lightly knows the dataset: a refused token stops here.
         opts = pulumi.ResourceOptions(depends_on=[registration])
         sources = {
             purpose: self._builders.of(cloud.cloud).datasource(
-                datasource_name(key, purpose), purpose, cloud.datasource, wanted, opts
+                datasource_name(key, wanted, purpose), purpose, cloud.datasource, opts
             )
             for purpose, cloud in wanted.datasources.items()
         }
@@ -149,6 +156,11 @@ class _Program:
             args["datasources"] = {purpose.value: it.datasource.told for purpose, it in wanted.datasources.items()}
             args["replace_datasources"] = wanted.replace_datasources
         # The others wait for the first: what is wrong with the token or the network is said once.
-        registration = Registration(name, args, pulumi.ResourceOptions(depends_on=list(self._first)))
+        opts = pulumi.ResourceOptions(
+            depends_on=list(self._first),
+            # What is never deleted is not shown as if it were.
+            retain_on_delete=wanted.on_destroy == "keep" or wanted.id is not None,
+        )
+        registration = Registration(name, args, opts)
         self._first = self._first or [registration]
         return registration

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pulumi
-
 from lightly_infra.clouds import azure
 from lightly_infra.clouds.azure import lifecycle, policy
 from lightly_infra.retention import Expiry, RulesUnreadable
@@ -16,11 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import date
 
+    import pulumi
+
     from lightly_infra.clouds.interface import CloudDatasource
     from lightly_infra.listing import Listing
     from lightly_infra.permissions import Purpose
     from lightly_infra.retention import Rule
-    from lightly_infra.spec import DatasetSpec
     from lightly_infra.stack.settings import Settings
 
 
@@ -36,7 +35,7 @@ class Builder(CloudBuilder[AzureSpec]):
         self._groups: dict[str, azure.ResourceGroup] = {}
         self._accounts: dict[str, azure.Account] = {}
         self._containers: dict[str, azure.Container] = {}
-        declared = [it for it, _ in self.declared(AzureSpec)]
+        declared = [*self.declared(AzureSpec)]
         # Azure does not tell names of resource groups apart by their case.
         self._groups_to_create = {
             it.resource_group.lower(): it for it in declared if it.makes("resource_group") and it.resource_group
@@ -49,16 +48,9 @@ class Builder(CloudBuilder[AzureSpec]):
         name: str,
         purpose: Purpose,
         wanted: AzureSpec,
-        of: DatasetSpec,
         opts: pulumi.ResourceOptions,
     ) -> CloudDatasource:
         """The datasource component, and all that it stands on."""
-        if wanted.creates and of.on_destroy == "delete":
-            pulumi.log.info(
-                f"{name}: its container, and its account and resource group if they are made here, are kept in spite "
-                "of on_destroy: delete, since Azure deletes what is not empty; delete them by hand when "
-                "nobody needs them any more"
-            )
         args: azure.AzureDatasourceArgs = {
             "purpose": purpose,
             "container": self._container(name, wanted, opts),
@@ -91,7 +83,7 @@ class Builder(CloudBuilder[AzureSpec]):
                 if not isinstance(it, AzureSpec) or it.retention_days is None:
                     continue
                 if it is wanted or (it.account and it.account == wanted.account):
-                    container = it.container or policy.derived_container_name(datasource_name(key, purpose))
+                    container = it.container or policy.derived_container_name(datasource_name(key, dataset, purpose))
                     found.setdefault(container, []).append(Expiry(it.prefix, it.retention_days))
         return found
 

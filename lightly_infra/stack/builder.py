@@ -28,9 +28,20 @@ _BucketSpec = TypeVar("_BucketSpec", bound=BucketSpec)
 _Bucket = TypeVar("_Bucket")
 
 
-def datasource_name(key: str, purpose: Purpose) -> str:
+def resource_name(key: str, dataset: DatasetSpec) -> str:
+    """What a dataset's own resources are called, such as `street-scenes`, whatever key it has got since."""
+    return paths.slug(dataset.formerly or key)
+
+
+def datasource_name(key: str, dataset: DatasetSpec, purpose: Purpose) -> str:
     """What a datasource's components are called, such as `lightly-street-scenes-input`."""
-    return f"lightly-{paths.slug(key)}-{purpose.lower()}"
+    return f"lightly-{resource_name(key, dataset)}-{purpose.lower()}"
+
+
+def access_name(name: str, datasource: DatasourceSpec) -> str:
+    """What the access of the datasource `name` is called: no datasource's own ends like that of a share."""
+    share = datasource.share_of_access
+    return f"lightly-{share}-shared" if share else name
 
 
 class CloudBuilder(ABC, Generic[_Spec]):
@@ -41,16 +52,13 @@ class CloudBuilder(ABC, Generic[_Spec]):
         self.today = today
 
     @abstractmethod
-    def datasource(
-        self, name: str, purpose: Purpose, wanted: _Spec, of: DatasetSpec, opts: pulumi.ResourceOptions
-    ) -> CloudDatasource:
+    def datasource(self, name: str, purpose: Purpose, wanted: _Spec, opts: pulumi.ResourceOptions) -> CloudDatasource:
         """The datasource component, and all that it stands on.
 
         Args:
             name: of the datasource, such as `lightly-street-scenes-input`.
             purpose: what Lightly uses it for.
             wanted: what the YAML says of it.
-            of: the dataset it belongs to.
             opts: for all components: what they wait for.
         """
 
@@ -70,12 +78,12 @@ class CloudBuilder(ABC, Generic[_Spec]):
             RulesUnreadable: they cannot be listed.
         """
 
-    def declared(self, kind: type[_Spec]) -> Iterator[tuple[_Spec, DatasetSpec]]:
-        """All datasources of the stack on this cloud, each with its dataset."""
+    def declared(self, kind: type[_Spec]) -> Iterator[_Spec]:
+        """All datasources of the stack on this cloud."""
         for dataset in self.settings.datasets.values():
             for cloud in dataset.datasources.values():
                 if isinstance(cloud.datasource, kind):
-                    yield cloud.datasource, dataset
+                    yield cloud.datasource
 
 
 class BucketBuilder(CloudBuilder[_BucketSpec], Generic[_BucketSpec, _Bucket]):
@@ -88,19 +96,19 @@ class BucketBuilder(CloudBuilder[_BucketSpec], Generic[_BucketSpec, _Bucket]):
         super().__init__(settings, today)
         self._buckets: dict[str, _Bucket] = {}
         declared = self.declared(cast("type[_BucketSpec]", self.kind))
-        self._to_create = {it.place: (it, dataset) for it, dataset in declared if it.create and it.place}
+        self._to_create = {it.place: it for it in declared if it.create and it.place}
 
-    def bucket(self, name: str, wanted: _BucketSpec, of: DatasetSpec, opts: pulumi.ResourceOptions) -> _Bucket | str:
+    def bucket(self, name: str, wanted: _BucketSpec, opts: pulumi.ResourceOptions) -> _Bucket | str:
         """The bucket's component where one is made, else the name of the user's own."""
         if wanted.bucket is not None:
             if wanted.place not in self._to_create:
                 return wanted.bucket
             # One datasource of the stack creates it, others may use it.
-            wanted, of = self._to_create[wanted.place]
+            wanted = self._to_create[wanted.place]
         # Named after itself, whichever of its datasets comes first or goes: another name is another bucket.
         name = f"{wanted.bucket}-bucket" if wanted.bucket else name
         if name not in self._buckets:
-            self._buckets[name] = self.make_bucket(name, wanted, opts, retain=of.on_destroy == "keep")
+            self._buckets[name] = self.make_bucket(name, wanted, opts)
         return self._buckets[name]
 
     def expiries(self, wanted: _BucketSpec) -> list[Expiry]:
@@ -111,12 +119,12 @@ class BucketBuilder(CloudBuilder[_BucketSpec], Generic[_BucketSpec, _Bucket]):
         inside = [wanted]
         if wanted.place is not None:
             declared = self.declared(cast("type[_BucketSpec]", self.kind))
-            inside = [it for it, _ in declared if it.place == wanted.place]
+            inside = [it for it in declared if it.place == wanted.place]
         return sorted({Expiry(it.prefix, it.retention_days) for it in inside if it.retention_days is not None})
 
     @abstractmethod
-    def make_bucket(self, name: str, wanted: _BucketSpec, opts: pulumi.ResourceOptions, *, retain: bool) -> _Bucket:
-        """The component of a bucket that is made; with `retain` it stays when it leaves the stack."""
+    def make_bucket(self, name: str, wanted: _BucketSpec, opts: pulumi.ResourceOptions) -> _Bucket:
+        """The component of a bucket that is made; it stays when it leaves the stack."""
 
 
 class Builders:

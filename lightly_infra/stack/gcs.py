@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from lightly_infra.clouds import gcp
 from lightly_infra.clouds.gcp import lifecycle
 from lightly_infra.spec.gcs import GcsSpec
-from lightly_infra.stack.builder import BucketBuilder
+from lightly_infra.stack.builder import BucketBuilder, access_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from lightly_infra.listing import Listing
     from lightly_infra.permissions import Purpose
     from lightly_infra.retention import Rule
-    from lightly_infra.spec import DatasetSpec
     from lightly_infra.stack.settings import Settings
 
 
@@ -33,13 +32,11 @@ class Builder(BucketBuilder[GcsSpec, gcp.Bucket]):
         super().__init__(settings, today)
         self._accesses: dict[str, Access] = {}
 
-    def datasource(
-        self, name: str, purpose: Purpose, wanted: GcsSpec, of: DatasetSpec, opts: pulumi.ResourceOptions
-    ) -> CloudDatasource:
+    def datasource(self, name: str, purpose: Purpose, wanted: GcsSpec, opts: pulumi.ResourceOptions) -> CloudDatasource:
         """The datasource component, and all that it stands on."""
         args: gcp.GCSDatasourceArgs = {
             "purpose": purpose,
-            "bucket": self.bucket(name, wanted, of, opts),
+            "bucket": self.bucket(name, wanted, opts),
             "prefix": wanted.prefix,
             "project": wanted.project,
             "access": self._access(name, wanted, opts),
@@ -55,14 +52,13 @@ class Builder(BucketBuilder[GcsSpec, gcp.Bucket]):
         """Listed as whoever the stack's provider acts as."""
         return await lifecycle.objects(str(wanted.bucket), wanted.prefix, most)
 
-    def make_bucket(self, name: str, wanted: GcsSpec, opts: pulumi.ResourceOptions, *, retain: bool) -> gcp.Bucket:
+    def make_bucket(self, name: str, wanted: GcsSpec, opts: pulumi.ResourceOptions) -> gcp.Bucket:
         """A bucket as the YAML wants it."""
         args: gcp.BucketArgs = {
             "location": wanted.location or "",  # never empty where a bucket is made: the spec sees to it
             "project": wanted.project,
             "versioning": wanted.versioning,
             "expiries": self.expiries(wanted),
-            "retain": retain,
             "labels": wanted.labels,
         }
         if wanted.bucket:
@@ -73,8 +69,7 @@ class Builder(BucketBuilder[GcsSpec, gcp.Bucket]):
 
     def _access(self, name: str, wanted: GcsSpec, opts: pulumi.ResourceOptions) -> Access:
         access = wanted.access
-        # No datasource's own access is called so: those end in their purpose.
-        name = f"lightly-{access.share}-shared" if access.share else name
+        name = access_name(name, wanted)
         if name in self._accesses:
             return self._accesses[name]
         if access.credentials:

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from lightly_infra.listing import Listing
     from lightly_infra.permissions import Purpose
     from lightly_infra.retention import Rule
-    from lightly_infra.spec import DatasetSpec
 
 
 class Builder(BucketBuilder[ObsSpec, obs.Bucket]):
@@ -30,9 +29,7 @@ class Builder(BucketBuilder[ObsSpec, obs.Bucket]):
 
     kind = ObsSpec
 
-    def datasource(
-        self, name: str, purpose: Purpose, wanted: ObsSpec, of: DatasetSpec, opts: pulumi.ResourceOptions
-    ) -> CloudDatasource:
+    def datasource(self, name: str, purpose: Purpose, wanted: ObsSpec, opts: pulumi.ResourceOptions) -> CloudDatasource:
         """The datasource component, and all that it stands on."""
         keys: obs.AccessKeysArgs = {
             "access_key_id": wanted.access_key_id,
@@ -42,7 +39,7 @@ class Builder(BucketBuilder[ObsSpec, obs.Bucket]):
             keys["user"] = wanted.user
         args: obs.OBSDatasourceArgs = {
             "purpose": purpose,
-            "bucket": self.bucket(name, wanted, of, opts),
+            "bucket": self.bucket(name, wanted, opts),
             "prefix": wanted.prefix,
             "endpoint": wanted.endpoint,
             "access": obs.AccessKeys(name, keys, opts),
@@ -61,13 +58,12 @@ class Builder(BucketBuilder[ObsSpec, obs.Bucket]):
     def _acting(self) -> connection.Settings:
         return connection.Settings.read(os.environ, self.settings.config.get)
 
-    def make_bucket(self, name: str, wanted: ObsSpec, opts: pulumi.ResourceOptions, *, retain: bool) -> obs.Bucket:
+    def make_bucket(self, name: str, wanted: ObsSpec, opts: pulumi.ResourceOptions) -> obs.Bucket:
         """A bucket as the YAML wants it."""
         args: obs.BucketArgs = {
             "endpoint": wanted.endpoint,
             "region": wanted.region or "",  # the spec has seen to it that there is one
             "addressing": wanted.addressing,
-            "retain": retain,
             "expiries": self.expiries(wanted),
         }
         if wanted.bucket:

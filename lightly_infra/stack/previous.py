@@ -7,7 +7,7 @@ cannot be decrypted, a program in a unit test.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
@@ -17,7 +17,6 @@ from google.protobuf.json_format import MessageToDict
 from pulumi.runtime import settings
 from pulumi.runtime.proto import resource_pb2
 
-from lightly_infra import paths
 from lightly_infra.permissions import Purpose
 
 if TYPE_CHECKING:
@@ -33,18 +32,20 @@ _SECRET: Final = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 - names a kind
 _REGISTRATION: Final = "pulumi-python:dynamic/lightly:Dataset"
 _DATASOURCE: Final = "pulumi-python:dynamic/lightly:Datasource"
 
-Kind: TypeAlias = Literal["bucket", "container", "account", "resource group", "role", "user", "service account"]
+Kind: TypeAlias = Literal["bucket", "container", "account", "resource group", "role", "user", "service account", "key"]
 
 # What is made here, by its type: what it is, and the output that other people know it by.
 _MADE: Final[Mapping[str, tuple[Kind, str]]] = {
     "aws:s3/bucket:Bucket": ("bucket", "bucket"),
     "aws:iam/role:Role": ("role", "arn"),
     "aws:iam/user:User": ("user", "name"),
+    "aws:iam/accessKey:AccessKey": ("key", "id"),
     "azure-native:resources:ResourceGroup": ("resource group", "name"),
     "azure-native:storage:StorageAccount": ("account", "name"),
     "azure-native:storage:BlobContainer": ("container", "name"),
     "gcp:storage/bucket:Bucket": ("bucket", "name"),
     "gcp:serviceaccount/account:Account": ("service account", "email"),
+    "gcp:serviceaccount/key:Key": ("key", "name"),
     "pulumi-python:dynamic/obs:Bucket": ("bucket", "bucket"),
 }
 
@@ -94,7 +95,7 @@ class Made:
 
     kind: Kind
     name: str
-    """As the YAML and the cloud know it: a name, a role's ARN, a service account's e-mail."""
+    """As the YAML and the cloud know it: a name, a role's ARN, a service account's e-mail, the id or path of a key."""
 
     resource: Resource
 
@@ -118,20 +119,22 @@ class Previous:
     def datasets(self) -> Mapping[str, Dataset]:
         """The datasets, by the names of their resources."""
         sources = {it.name: it.outputs for it in self.of(_DATASOURCE)}
-        keys = {paths.slug(key): key for key in self._exported}
-        return {it.name: self._dataset(it, keys.get(it.name), sources) for it in self.of(_REGISTRATION)}
+        found = {it.name: self._dataset(it, sources) for it in self.of(_REGISTRATION)}
+        # A key may have changed since its resources were named: the id tells whose they are.
+        keys = {_mapping(exported).get("id"): key for key, exported in self._exported.items()}
+        return {name: replace(it, key=keys.get(it.id)) if it.id else it for name, it in found.items()}
 
     @cached_property
     def made(self) -> Sequence[Made]:
         """The storage and the identities that the stack has made."""
         return [*self._made()]
 
-    def _dataset(self, it: Resource, key: str | None, sources: Mapping[str, Mapping[str, Any]]) -> Dataset:
+    def _dataset(self, it: Resource, sources: Mapping[str, Mapping[str, Any]]) -> Dataset:
         own = {purpose: sources.get(f"{it.name}-{purpose.lower()}", {}) for purpose in _PURPOSES}
         ids = [it.outputs.get("dataset_id"), *(source.get("dataset_id") for source in own.values())]
         return Dataset(
             resource=it.name,
-            key=key,
+            key=None,
             id=next(filter(None, map(_text, ids)), None),
             name=str(it.outputs.get("name")),
             type=str(it.outputs.get("type")),

@@ -10,7 +10,7 @@ from lightly_infra.clouds.aws import connection, lifecycle
 from lightly_infra.listing import collect
 from lightly_infra.retention import RulesUnreadable
 from lightly_infra.spec.s3 import S3Spec
-from lightly_infra.stack.builder import BucketBuilder
+from lightly_infra.stack.builder import BucketBuilder, access_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from lightly_infra.listing import Listing
     from lightly_infra.permissions import Purpose
     from lightly_infra.retention import Rule
-    from lightly_infra.spec import DatasetSpec
     from lightly_infra.stack.settings import Settings
 
 
@@ -36,13 +35,11 @@ class Builder(BucketBuilder[S3Spec, aws.Bucket]):
         super().__init__(settings, today)
         self._accesses: dict[str, Access] = {}
 
-    def datasource(
-        self, name: str, purpose: Purpose, wanted: S3Spec, of: DatasetSpec, opts: pulumi.ResourceOptions
-    ) -> CloudDatasource:
+    def datasource(self, name: str, purpose: Purpose, wanted: S3Spec, opts: pulumi.ResourceOptions) -> CloudDatasource:
         """The datasource component, and all that it stands on."""
         args: aws.S3DatasourceArgs = {
             "purpose": purpose,
-            "bucket": self.bucket(name, wanted, of, opts),
+            "bucket": self.bucket(name, wanted, opts),
             "prefix": wanted.prefix,
             "region": wanted.region,
             "access": self._access(name, wanted, opts),
@@ -67,12 +64,11 @@ class Builder(BucketBuilder[S3Spec, aws.Bucket]):
         except ValueError as error:
             raise RulesUnreadable(str(error)) from None
 
-    def make_bucket(self, name: str, wanted: S3Spec, opts: pulumi.ResourceOptions, *, retain: bool) -> aws.Bucket:
+    def make_bucket(self, name: str, wanted: S3Spec, opts: pulumi.ResourceOptions) -> aws.Bucket:
         """A bucket as the YAML wants it."""
         args: aws.BucketArgs = {
             "region": wanted.region,
             "versioning": wanted.versioning,
-            "retain": retain,
             "expiries": self.expiries(wanted),
             "tags": wanted.tags,
         }
@@ -86,8 +82,7 @@ class Builder(BucketBuilder[S3Spec, aws.Bucket]):
 
     def _access(self, name: str, wanted: S3Spec, opts: pulumi.ResourceOptions) -> Access:
         access = wanted.access
-        # No datasource's own access is called so: those end in their purpose.
-        name = f"lightly-{access.share}-shared" if access.share else name
+        name = access_name(name, wanted)
         if name in self._accesses:
             return self._accesses[name]
         make = self._keys if access.kind == "keys" else self._role

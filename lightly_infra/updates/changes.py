@@ -15,6 +15,8 @@ class Operation(StrEnum):
     UPDATE = "update"
     REPLACE = "replace"
     DELETE = "delete"
+    KEEP = "keep"
+    """It leaves the stack, and stays where it is (`retain_on_delete`)."""
     READ = "read"
 
 

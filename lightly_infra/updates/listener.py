@@ -76,6 +76,8 @@ class Listener:
         operation = Operation.DELETE if gone else _OPERATIONS.get(step.op)
         if operation is None or state is None or not state.custom or step.type.startswith(_PROVIDERS):
             return
+        if operation is Operation.DELETE and state.retain_on_delete and not gone:
+            operation = Operation.KEEP
         keys = step.keys or step.diffs or _top_level(step.detailed_diff or {})
         if operation not in {Operation.UPDATE, Operation.REPLACE}:
             keys = []

@@ -143,11 +143,6 @@ def test_the_directory_stays_with_a_bucket_that_is_kept() -> None:
     assert not marker.retain_on_delete, "another prefix is another directory: the old one is cleared away"
 
 
-def test_the_directory_is_deleted_before_a_bucket_that_must_be_empty_to_go() -> None:
-    marker = on_a_bucket_of_ours({"retain": False}).one("BucketObjectv2")
-    assert (marker.deleted_with, marker.retain_on_delete) == ("", False)
-
-
 def test_the_policy_is_of_the_bucket_that_was_made() -> None:
     granted = on_a_bucket_of_ours().one("RolePolicy")
     assert '"arn:aws:s3:::ours-0a1b2c3/street-scenes/*"' in granted.inputs["policy"]

@@ -150,19 +150,13 @@ def test_access_is_logged_where_asked_for() -> None:
 
 
 def test_the_bucket_stays_when_it_leaves_the_program() -> None:
-    assert part(made(), "Bucket").retain_on_delete
-    assert part(made({"retain": True}), "Bucket").retain_on_delete
-
-
-def test_the_bucket_is_deleted_if_told_to_but_never_emptied() -> None:
-    bucket = part(made({"retain": False}), "Bucket")
-    assert not bucket.retain_on_delete
+    bucket = part(made(), "Bucket")
+    assert bucket.retain_on_delete
     assert "forceDestroy" not in bucket.inputs
 
 
-@pytest.mark.parametrize("retain", [True, False])
-def test_what_guards_the_bucket_goes_with_it_and_never_before_it(retain: bool) -> None:
-    recording = made({"retain": retain, "versioning": True, "access_logs": {"bucket": "acme-logs"}})
+def test_what_guards_the_bucket_stays_with_it() -> None:
+    recording = made({"versioning": True, "access_logs": {"bucket": "acme-logs"}})
     bucket = part(recording, "Bucket")
     guards = [it for it in recording.custom if it is not bucket]
     assert len(guards) == 7

@@ -47,9 +47,9 @@ def on_a_bucket_of_yours(access: Callable[[], Access] = made, *, preview: bool =
     return run(lambda: gcp.GCSDatasource("raw", args(access=access(), **more)), preview=preview)
 
 
-def on_a_bucket_of_ours(access: Callable[[], Access] = made, *, retain: bool = True, **more: Any) -> Recording:
+def on_a_bucket_of_ours(access: Callable[[], Access] = made, **more: Any) -> Recording:
     def program() -> None:
-        bucket = gcp.Bucket("ours", {"location": "EU", "retain": retain})
+        bucket = gcp.Bucket("ours", {"location": "EU"})
         gcp.GCSDatasource("raw", args(access=access(), bucket=bucket, **more))
 
     return run(program)
@@ -207,11 +207,6 @@ def test_the_directory_stays_with_a_bucket_that_is_kept() -> None:
     marker = recording.one("BucketObject")
     assert marker.deleted_with == recording.one("gcp:storage/bucket:Bucket").urn
     assert not marker.retain_on_delete, "another prefix is another directory: the old one is cleared away"
-
-
-def test_the_directory_is_deleted_before_a_bucket_that_must_be_empty_to_go() -> None:
-    marker = on_a_bucket_of_ours(retain=False).one("BucketObject")
-    assert (marker.deleted_with, marker.retain_on_delete) == ("", False)
 
 
 def test_the_condition_is_of_the_bucket_that_was_made() -> None:

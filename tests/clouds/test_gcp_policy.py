@@ -392,7 +392,9 @@ def test_bad_labels_are_refused(labels: dict[str, str], said: str) -> None:
 
 def test_a_key_says_whose_it_is() -> None:
     assert policy.check_credentials(json.dumps(CREDENTIALS)) == policy.ServiceAccountKey(
-        email="lightly@acme-vision-prod.iam.gserviceaccount.com", project="acme-vision-prod"
+        email="lightly@acme-vision-prod.iam.gserviceaccount.com",
+        project="acme-vision-prod",
+        key_id=CREDENTIALS["private_key_id"],
     )
 
 

@@ -34,8 +34,8 @@ def test_a_bucket_is_one_resource_which_is_private_and_ruled_by_iam_alone() -> N
     }
 
 
-def test_nothing_ever_expires_and_the_bucket_is_never_emptied() -> None:
-    inputs = made(versioning=True, retain=False).one("gcp:storage/bucket").inputs
+def test_nothing_ever_expires() -> None:
+    inputs = made(versioning=True).one("gcp:storage/bucket").inputs
     assert [it["action"]["type"] for it in inputs["lifecycleRules"]] == ["AbortIncompleteMultipartUpload"]
     assert not {"forceDestroy", "retentionPolicy", "softDeletePolicy"} & set(inputs)
 
@@ -67,18 +67,12 @@ def test_a_key_is_granted_to_the_projects_service_agent_before_the_bucket_is_mad
     assert granted.urn in bucket.depends_on
 
 
-@pytest.mark.parametrize("retain", [True, False])
-def test_the_grant_on_the_key_stays_for_other_buckets_need_the_same_one(retain: bool) -> None:
-    assert made(kms_key=KEY, retain=retain).one("gcp:kms/").retain_on_delete
+def test_the_grant_on_the_key_stays_for_other_buckets_need_the_same_one() -> None:
+    assert made(kms_key=KEY).one("gcp:kms/").retain_on_delete
 
 
 def test_the_bucket_stays_when_it_leaves_the_program() -> None:
     assert made().one("gcp:storage/bucket").retain_on_delete
-    assert made(retain=True).one("gcp:storage/bucket").retain_on_delete
-
-
-def test_the_bucket_is_deleted_if_told_to() -> None:
-    assert not made(retain=False).one("gcp:storage/bucket").retain_on_delete
 
 
 def test_name_project_and_labels_are_passed_on() -> None:

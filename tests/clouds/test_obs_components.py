@@ -88,9 +88,8 @@ def test_expiries_that_do_not_work_are_refused(expiries: list[Expiry], said: str
         made(expiries=expiries)
 
 
-def test_the_bucket_stays_unless_it_is_told_to_go() -> None:
+def test_the_bucket_stays_when_it_leaves_the_program() -> None:
     assert resource(made(), "Bucket").retain_on_delete
-    assert not resource(made(retain=False), "Bucket").retain_on_delete
 
 
 def test_a_preview_needs_nothing_to_be_known() -> None:
@@ -187,11 +186,10 @@ def test_the_user_is_granted_the_prefix_of_a_bucket_of_ours_and_nothing_else(pur
     assert resource(recording, "Bucket").urn in recording.waits_for(grant)
 
 
-def test_the_directory_is_made_in_a_bucket_of_ours_and_goes_and_stays_with_it() -> None:
+def test_the_directory_is_made_in_a_bucket_of_ours_and_stays_with_it() -> None:
     recording = joined(ours={})
     assert inputs(recording, "Marker") == {**SERVER, "bucket": "ours-0a1b2c3", "key": "street-scenes/"}
     assert resource(recording, "Marker").deleted_with == resource(recording, "Bucket").urn
-    assert resource(joined(ours={"retain": False}), "Marker").deleted_with == ""
 
 
 def test_a_grant_is_taken_back_even_where_the_bucket_stays() -> None:

@@ -186,7 +186,7 @@ def test_a_crash_between_create_and_save_is_made_good(make: Make) -> None:
 
 def test_a_bucket_with_something_in_it_is_not_deleted(cloud: ObsCloud, make: Make, name: str) -> None:
     cloud.client().put_object(Bucket=name, Key="a.png", Body=b"x")
-    with pytest.raises(errors.BucketNotEmpty, match="on_destroy: keep"):
+    with pytest.raises(errors.BucketNotEmpty, match="empty it first"):
         make(bucket.Provider).delete(name, bucket_props(bucket=name))
 
 

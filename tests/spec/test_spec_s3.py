@@ -177,7 +177,7 @@ def test_a_bucket_that_one_dataset_makes_may_be_used_by_another() -> None:
         (
             "qqq",
             1,
-            "street-scenes.qqq: unknown key; known keys: name, type, id, adopt, take_over, replace_datasources",
+            "street-scenes.qqq: unknown key; known keys: name, formerly, type, id, adopt, take_over, replace_",
         ),
         # neither or two clouds
         ("input", {}, "street-scenes.input: no cloud: say where the data is with one of s3, azure, gcs, obs, such"),
@@ -510,7 +510,6 @@ def test_a_share_with_two_external_ids_is_refused_without_showing_either() -> No
         {"lightly__s3__kms_key_arn": KEY},
         {"lightly__s3__versioning": True},
         {"lightly__s3__access_logs": {"bucket": "acme-logs"}},
-        {"on_destroy": "delete"},
     ],
 )
 def test_a_bucket_is_made_in_one_way(difference: dict[str, Any]) -> None:

@@ -80,13 +80,6 @@ def test_the_options_of_the_yaml_reach_the_bucket() -> None:
     assert inputs["labels"] == made_by("acme-lightly-bucket").labels | {"team": "vision"}
 
 
-@pytest.mark.parametrize(("on_destroy", "kept"), [("keep", True), ("delete", False)])
-def test_the_bucket_stays_unless_the_dataset_is_to_be_deleted(on_destroy: str, kept: bool) -> None:
-    declared = datasets()
-    declared["street-scenes"]["on_destroy"] = on_destroy
-    assert up(declared).one("bucket:Bucket").retain_on_delete is kept
-
-
 def test_listing_the_whole_bucket_is_granted_if_asked_for() -> None:
     granted = up(datasets({**BROUGHT_BUCKET, "bucket_wide_listing": True})).of("IAMMember")
     assert ["resource.type" in it.inputs["condition"]["expression"] for it in granted] == [True, False]

@@ -112,14 +112,6 @@ def test_generated_names_are_the_datasources_own() -> None:
     ]
 
 
-@pytest.mark.parametrize(("on_destroy", "kept"), [("keep", True), ("delete", False)])
-def test_what_happens_to_the_bucket_is_the_datasets_choice(on_destroy: str, kept: bool) -> None:
-    more: Any = {"street-scenes": {"input": {"obs": BROUGHT}, "lightly": {"obs": MADE}, "on_destroy": on_destroy}}
-    recording = deployed(**more)
-    assert obs(recording, "Bucket")[0].retain_on_delete is kept
-    assert bool(obs(recording, "Marker")[0].deleted_with) is kept
-
-
 def test_the_secret_is_in_the_open_nowhere() -> None:
     recording = deployed()
     for it in recording.resources:

@@ -113,7 +113,7 @@ class S3Datasource(CloudDatasource):
                 content="",
                 content_type="application/x-directory",
                 region=owned.region,
-                opts=self.child(depends_on=[owned], deleted_with=owned.resource if owned.retain else None),
+                opts=self.child(depends_on=[owned], deleted_with=owned.resource),
             )
 
         self.path = bucket_name.apply(lambda it: paths.resource_path("s3", it, prefix))

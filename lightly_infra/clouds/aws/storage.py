@@ -49,10 +49,6 @@ class BucketArgs(TypedDict, total=False):
     access_logs: AccessLogsArgs
     """Write server access logs. Default: no."""
 
-    retain: bool
-    """Keep the bucket, and all that guards it, when it leaves the program. Default: yes. With `False` the bucket
-    is deleted if it is empty, and the deletion fails if it is not: it is never emptied."""
-
     tags: pulumi.Input[Mapping[str, pulumi.Input[str]]]
     """More tags of the bucket than those that say who made it (`lightly_infra.ownership`)."""
 
@@ -60,7 +56,8 @@ class BucketArgs(TypedDict, total=False):
 class Bucket(Component):
     """A private, encrypted, TLS-only S3 bucket.
 
-    Nothing in it expires but what `expiries` say: what Lightly writes must stay. It never empties the bucket.
+    Nothing in it expires but what `expiries` say: what Lightly writes must stay. The bucket stays at AWS when it
+    leaves the program, with all that guards it.
     """
 
     failures = FAILURES
@@ -83,7 +80,6 @@ class Bucket(Component):
         args = args or {}
         self.region = args.get("region")
         self.kms_key_arn = args.get("kms_key_arn")
-        self.retain = args.get("retain", True)
         with located(f"{name}: expiries"):
             self.expiries = retention.check_expiries(args.get("expiries", ()))
         bucket = aws.s3.Bucket(
@@ -91,10 +87,10 @@ class Bucket(Component):
             bucket=args.get("bucket"),
             region=self.region,
             tags=marked(self.owner.tags, args.get("tags")),
-            opts=self.child(retain_on_delete=self.retain),
+            opts=self.child(retain_on_delete=True),
         )
         self.resource, self.bucket, self.arn = bucket, bucket.bucket, bucket.arn
-        # What guards the bucket goes with it and never before it: a deletion that fails must not leave it open.
+        # What guards the bucket stays with it: alone it would be deleted, and the bucket left open.
         guarded = self.child(deleted_with=bucket)
 
         private = aws.s3.BucketPublicAccessBlock(

@@ -1,6 +1,6 @@
 """Resource groups, storage accounts and containers that we make. Those of the user's own are never touched here.
 
-What is made here always stays in Azure when it leaves the program, whatever `on_destroy` says. Azure deletes a
+What is made here always stays in Azure when it leaves the program. Azure deletes a
 resource group with everything in it, a storage account with all its blobs, and a container with all of its: none has to
 be empty first, as a bucket on S3 has, and no call says "only if empty". So no deletion is safe; people delete by hand,
 where they see what goes. Soft delete is a net below: it brings back blobs and containers, though not accounts.

@@ -107,7 +107,7 @@ class GCSDatasource(CloudDatasource):
                 name=prefix,
                 content=" ",  # the provider takes no empty object
                 content_type="application/x-directory",
-                opts=self.child(depends_on=[owned], deleted_with=owned.resource if owned.retain else None),
+                opts=self.child(depends_on=[owned], deleted_with=owned.resource),
             )
 
         self.path = bucket_name.apply(lambda it: paths.resource_path("gs", it, prefix))

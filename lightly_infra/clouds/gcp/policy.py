@@ -99,6 +99,12 @@ class ServiceAccountKey(NamedTuple):
 
     email: str
     project: str
+    key_id: str
+
+    @property
+    def path(self) -> str:
+        """The key as the API calls it."""
+        return f"projects/{self.project}/serviceAccounts/{self.email}/keys/{self.key_id}"
 
 
 # -- what is granted
@@ -387,7 +393,7 @@ def check_credentials(text: str) -> ServiceAccountKey:
         raise ValueError("private_key in the key's JSON is no PEM block; give the file as Google made it, whole")
     if not _SERVICE_ACCOUNT.fullmatch(document["client_email"]):
         raise ValueError("client_email in the key's JSON is no service account's; give a service account's key")
-    return ServiceAccountKey(document["client_email"], document["project_id"])
+    return ServiceAccountKey(document["client_email"], document["project_id"], document["private_key_id"])
 
 
 # Other files that Google's tools write, by their `type`.

@@ -41,10 +41,6 @@ class BucketArgs(TypedDict):
     """What shall be deleted, and at which age: 30 days or more. Default: nothing. Nothing may expire where Lightly
     writes. With `versioning` it stays as an old version."""
 
-    retain: NotRequired[bool]
-    """Keep the bucket when it leaves the program. Default: yes. With `False` the bucket is deleted if it is empty, and
-    the deletion fails if it is not: it is never emptied."""
-
     labels: NotRequired[pulumi.Input[Mapping[str, pulumi.Input[str]]]]
     """More labels of the bucket than those that say who made it (`lightly_infra.ownership`)."""
 
@@ -52,8 +48,8 @@ class BucketArgs(TypedDict):
 class Bucket(Component):
     """A private GCS bucket: no public access, and no permissions of single objects, only IAM's on the bucket.
 
-    Nothing in it expires but what `expiries` say: what Lightly writes must stay. It never empties the bucket. What is
-    deleted can be restored for as long as GCS's own default says (soft delete).
+    Nothing in it expires but what `expiries` say: what Lightly writes must stay. What is deleted can be restored for as
+    long as GCS's own default says (soft delete). The bucket stays when it leaves the program.
     """
 
     failures = FAILURES
@@ -70,7 +66,6 @@ class Bucket(Component):
 
     def __init__(self, name: str, args: BucketArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("gcp:Bucket", name, opts)
-        self.retain = args.get("retain", True)
         with located(f"{name}: expiries"):
             self.expiries = retention.check_expiries(args.get("expiries", ()))
             rules: list[Any] = policy.lifecycle(self.expiries)  # the policy knows no types of Pulumi's
@@ -96,7 +91,7 @@ class Bucket(Component):
             lifecycle_rules=rules,
             labels=marked(self.owner.labels, args.get("labels")),
             opts=self.child(
-                retain_on_delete=self.retain,
+                retain_on_delete=True,
                 # GCS looks whether it may use the key when the bucket is made.
                 depends_on=[self._grant_key(name, kms_key, args.get("project"))] if kms_key is not None else [],
             ),

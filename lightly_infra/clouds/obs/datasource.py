@@ -93,7 +93,7 @@ class OBSDatasource(CloudDatasource):
                 Marker(
                     name,
                     {**owned.server, "bucket": bucket_name, "key": prefix},
-                    self.child(depends_on=[owned], deleted_with=owned.resource if owned.retain else None),
+                    self.child(depends_on=[owned], deleted_with=owned.resource),
                 )
 
         self.path = bucket_name.apply(lambda it: paths.resource_path("obs", it, prefix))

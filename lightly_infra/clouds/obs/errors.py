@@ -60,7 +60,7 @@ class BucketNotEmpty(ObsError):
     def __init__(self, bucket: str) -> None:
         super().__init__(
             f"OBS bucket {bucket!r} still holds objects, old versions or unfinished uploads, and is never emptied "
-            "here: empty it, or keep it with 'on_destroy: keep'"
+            "here: empty it first, or keep it (retain_on_delete)"
         )
 
 

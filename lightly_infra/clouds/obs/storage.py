@@ -28,16 +28,13 @@ class BucketArgs(ServerArgs):
     """What shall be deleted, and at which age: 30 days or more. Default: nothing. Nothing may expire where Lightly
     writes. Unfinished uploads are then aborted there only (`policy.lifecycle`)."""
 
-    retain: NotRequired[bool]
-    """Keep the bucket when it leaves the program. Default: yes. With `False` the bucket is deleted if it is empty, and
-    the deletion fails if it is not: it is never emptied."""
-
 
 class Bucket(Component):
     """A private bucket that aborts uploads which nobody finished within seven days.
 
-    Nothing in it expires but what `expiries` say: what Lightly writes must stay. It is never emptied. Encryption
-    and access over TLS only are the cloud's and the endpoint's: not every OBS has settings for them.
+    Nothing in it expires but what `expiries` say: what Lightly writes must stay. It stays when it leaves the
+    program. Encryption and access over TLS only are the cloud's and the endpoint's: not every OBS has
+    settings for them.
     """
 
     bucket: pulumi.Output[str]
@@ -54,7 +51,6 @@ class Bucket(Component):
 
     def __init__(self, name: str, args: BucketArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("obs:Bucket", name, opts)
-        self.retain = args.get("retain", True)
         wanted: BucketResourceArgs = {
             "endpoint": args["endpoint"],
             "region": args["region"],
@@ -68,7 +64,7 @@ class Bucket(Component):
             wanted["lifecycle"] = policy.to_json(policy.lifecycle(self.expiries))
         wanted["tags"] = self.owner.tags
         # Set as it is made; later they would replace what somebody else has added.
-        options = self.child(retain_on_delete=self.retain, ignore_changes=["tags"])
+        options = self.child(retain_on_delete=True, ignore_changes=["tags"])
         self.resource = BucketResource(name, wanted, options)
         self.bucket = self.resource.bucket
         self.register_outputs({"bucket": self.bucket})

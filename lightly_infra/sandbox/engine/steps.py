@@ -183,7 +183,7 @@ class Delete:
         else:
             run.snapshot.drop(old)
         if not self.replacing:
-            run.changed(old, Operation.DELETE)
+            run.changed(old, Operation.KEEP if old.retain_on_delete else Operation.DELETE)
 
 
 @dataclass

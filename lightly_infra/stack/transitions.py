@@ -1,0 +1,157 @@
+"""What a change of the YAML does to what this stack has already: refused, warned of, or said before it happens.
+
+docs/transitions.md is the table of all changes. Nothing here looks at a cloud: it compares the YAML with what the stack
+had after its last run (`previous`), and says nothing where that is not known.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+import pulumi
+
+from lightly_infra.stack.builder import access_name, datasource_name, resource_name
+from lightly_infra.stack.lifecycles import Findings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from lightly_infra.permissions import Purpose
+    from lightly_infra.spec import CloudSpec, DatasetSpec
+    from lightly_infra.spec.fields import DatasourceSpec
+    from lightly_infra.stack import previous
+    from lightly_infra.stack.previous import Made, Previous
+
+    Datasets = Mapping[str, DatasetSpec]
+
+# How to remove by hand what stays in a cloud, by its type.
+_BY_HAND: Final = {
+    "aws:s3/bucket:Bucket": "aws s3 rb --force s3://{}",
+    "azure-native:resources:ResourceGroup": "az group delete --name {}",
+    "azure-native:storage:StorageAccount": "az storage account delete --name {}",
+    "azure-native:storage:BlobContainer": "az storage container delete --name {} --account-name ACCOUNT",
+    "gcp:storage/bucket:Bucket": "gcloud storage rm --recursive gs://{}",
+    "pulumi-python:dynamic/obs:Bucket": "obsutil rm obs://{0} -r -f, then obsutil rm obs://{0} -f",
+}
+
+_IDENTITIES: Final = ("role", "user", "service account", "key")
+
+
+def check(datasets: Datasets, before: Previous) -> None:
+    """Tells what the YAML of today does to what was there before.
+
+    Raises:
+        pulumi.RunError: it would take away what it names, or make what exists; nothing has been touched by then.
+    """
+    found = findings(datasets, before)
+    for warning in found.warnings:
+        pulumi.log.warn(warning)
+    if found.refusals:
+        lines = "".join(f"\n  {line}" for line in found.refusals)
+        raise pulumi.RunError(f"the config of stack {pulumi.get_stack()!r} does not go with what is there:{lines}")
+
+
+def findings(datasets: Datasets, before: Previous) -> Findings:
+    """What is to be said of a stack's datasets, in view of what was there before."""
+    return Findings(
+        refusals=[*_identities(datasets, before), *_existing(datasets, before)], warnings=[*_renamed(datasets, before)]
+    )
+
+
+class Staying:
+    """Tells which storage leaves the stack, and stays in its cloud."""
+
+    def __init__(self, before: Previous) -> None:
+        """Watches what the program declares from now on."""
+        self._made = [it for it in before.made if it.resource.type in _BY_HAND]
+        self._declared: set[tuple[str, str]] = set()
+        pulumi.runtime.register_stack_transformation(self._watch)
+
+    def tell(self) -> None:
+        """Once all is declared."""
+        for it in self._made:
+            if (it.resource.type, it.resource.name) not in self._declared:
+                command = _BY_HAND[it.resource.type].format(it.name)
+                pulumi.log.info(
+                    f"{it.kind} {it.name!r} leaves the stack and stays in its cloud, with all that is in it and all "
+                    f"that guards it; when nobody needs it any more, delete it by hand: {command}"
+                )
+
+    def _watch(self, args: pulumi.ResourceTransformationArgs) -> None:
+        self._declared.add((args.type_, args.name))
+
+
+def _sources(datasets: Datasets) -> Iterator[tuple[str, str, DatasetSpec, Purpose, CloudSpec]]:
+    for key, dataset in datasets.items():
+        for purpose, cloud in dataset.datasources.items():
+            yield f"{key}.{purpose.lower()}.{cloud.cloud}", key, dataset, purpose, cloud
+
+
+def _identities(datasets: Datasets, before: Previous) -> Iterator[str]:
+    """Identities and keys that the YAML calls the user's own, and that this very run would delete."""
+    planned = {
+        (kind, access_name(datasource_name(key, dataset, purpose), cloud.datasource))
+        for _, key, dataset, purpose, cloud in _sources(datasets)
+        for kind in _IDENTITIES
+        if cloud.datasource.makes_identity(kind)
+    }
+    going = {(it.kind, it.name): it for it in before.made if it.kind in _IDENTITIES and not _is_planned(it, planned)}
+    for where, _, _, _, cloud in _sources(datasets):
+        for named in cloud.datasource.named():
+            made = going.get((named.kind, named.name))
+            if made is not None:
+                of = f"for dataset {made.dataset!r}" if made.dataset else f"as {made.resource.name!r}"
+                yield (
+                    f"{where}.{named.field}: {named.shown!r} was made by this stack {of}: named here, it would be "
+                    f"deleted by this very run, and Lightly shut out. Remove '{named.field}' to go on with it, or name "
+                    f"a {named.kind} that the stack has not made"
+                )
+
+
+def _is_planned(made: Made, planned: set[tuple[str, str]]) -> bool:
+    # What is renewed has the number of its epoch behind the name.
+    names = {made.resource.name, re.sub(r"-[0-9]+$", "", made.resource.name)}
+    return any((made.kind, name) in planned for name in names)
+
+
+def _existing(datasets: Datasets, before: Previous) -> Iterator[str]:
+    """Storage that the YAML wants to have made, and that Lightly was told of without it being this stack's."""
+    ours = {it.name for it in before.made if it.resource.type in _BY_HAND}
+    told = [source for dataset in before.datasets.values() for source in dataset.datasources.values()]
+    for where, _, _, _, cloud in _sources(datasets):
+        it: DatasourceSpec = cloud.datasource
+        if it.creates and it.storage is not None and it.storage not in ours and any(map(it.holds, told)):
+            yield (
+                f"{where}.create: {it.storage!r} exists: Lightly has been told to use it, and this stack has not made "
+                "it, or has let go of it. Remove 'create': it is then used as it is, and nothing is changed on it"
+            )
+
+
+def _renamed(datasets: Datasets, before: Previous) -> Iterator[str]:
+    """Datasets that look like one that was there under another key."""
+    today = {resource_name(key, dataset): key for key, dataset in datasets.items()}
+    came = {name: key for name, key in today.items() if name not in before.datasets}
+    for name, old in before.datasets.items():
+        if name in today:
+            continue
+        key = next((key for key in came.values() if _alike(key, datasets[key], old)), None)
+        if key is not None:
+            was = old.key or name
+            yield (
+                f"{key}: looks like {was!r} under another key. As it stands, this makes a dataset, identities and "
+                f"storage anew, takes Lightly's access to what {was!r} had away, and "
+                f"{'deletes' if old.on_destroy == 'delete' and not old.adopted else 'leaves'} the dataset {old.name!r} "
+                f"at Lightly. If it is the same dataset, write 'formerly: {was}' under {key!r}, and all of it stays; "
+                f"or keep the key {was!r}, and write 'name: {datasets[key].name or key}' to rename it at Lightly"
+            )
+
+
+def _alike(key: str, dataset: DatasetSpec, old: previous.Dataset) -> bool:
+    if dataset.id is not None:
+        return dataset.id == old.id
+    if (dataset.name or key) == old.name:
+        return True
+    told = [cloud.datasource.told.get("full_path") for cloud in dataset.datasources.values()]
+    were = [source.get("full_path") for source in old.datasources.values()]
+    return bool({it for it in told if it} & {it for it in were if it})

@@ -1,0 +1,193 @@
+"""What is said of a change of the YAML before it happens, in view of what the stack had before."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from lightly_infra import spec
+from lightly_infra.stack import transitions
+from lightly_infra.stack.previous import Previous, Resource
+from tests.clouds.test_gcp_policy import CREDENTIALS
+
+if TYPE_CHECKING:
+    from lightly_infra.stack.lifecycles import Findings
+
+DATASET = "pulumi-python:dynamic/lightly:Dataset"
+DATASOURCE = "pulumi-python:dynamic/lightly:Datasource"
+ID = "0123456789abcdef01234567"
+ROLE = "arn:aws:iam::123456789012:role/lightly-street-scenes-input-0a1b2c3"
+EXTERNAL_ID = "canary-external-id-0001"
+EMAIL = CREDENTIALS["client_email"]
+KEY_PATH = f"projects/acme-vision-prod/serviceAccounts/{EMAIL}/keys/{CREDENTIALS['private_key_id']}"
+
+S3: dict[str, Any] = {"bucket": "acme-raw", "prefix": "raw/", "access": "delegated"}
+MADE: dict[str, Any] = {"create": True, "prefix": "lightly/", "access": "delegated"}
+DEFAULTS = {"region": "eu-central-1", "project": "acme-vision-prod", "obs_region": "eu-de"}
+
+
+def datasets(source: dict[str, Any] | None = None, key: str = "street-scenes", **more: Any) -> dict[str, Any]:
+    source = {"s3": S3} if source is None else source
+    return {key: {"input": copy.deepcopy(source), "lightly": {"s3": dict(MADE)}, **more}}
+
+
+def state(
+    *made: tuple[str, str, dict[str, Any]], told: dict[str, str] | None = None, key: str = "street-scenes", **more: Any
+) -> Previous:
+    """What was there: a dataset with an Input that Lightly was told, and what was made, as (type, name, outputs)."""
+    registered = {"name": key, "type": "Images", "on_destroy": "keep", "adopted": False, **more}
+    source = {"dataset_id": ID, **(told or {"full_path": "s3://acme-raw/raw/"})}
+    found = [(DATASET, key, registered), (DATASOURCE, f"{key}-input", source), *made]
+    resources = [Resource(f"urn:pulumi:test::acme::{type_}::{name}", type_, it) for type_, name, it in found]
+    return Previous(resources, {"datasets": {key: {"id": ID}}})
+
+
+def said(declared: dict[str, Any], before: Previous) -> Findings:
+    return transitions.findings(spec.parse(declared, DEFAULTS), before)
+
+
+INPUT = "lightly-street-scenes-input"
+A_ROLE = ("aws:iam/role:Role", INPUT, {"arn": ROLE})
+A_USER = ("aws:iam/user:User", f"{INPUT}-17", {"name": "lightly-user-1"})
+A_KEY = ("aws:iam/accessKey:AccessKey", INPUT, {"id": "AKIAIOSFODNN7EXAMPLE"})
+AN_ACCOUNT = ("gcp:serviceaccount/account:Account", INPUT, {"email": EMAIL})
+A_GOOGLE_KEY = ("gcp:serviceaccount/key:Key", INPUT, {"name": KEY_PATH})
+
+
+def s3(**access: Any) -> dict[str, Any]:
+    return {"s3": {**S3, "access": access}}
+
+
+def gcs(**access: Any) -> dict[str, Any]:
+    return {"gcs": {"bucket": "acme-raw", "prefix": "raw/", "access": access}}
+
+
+THE_ROLE = s3(kind="delegated", role_arn=ROLE, external_id=EXTERNAL_ID)
+THE_KEY = s3(kind="keys", access_key_id="AKIAIOSFODNN7EXAMPLE", secret_access_key="canary-secret")
+THE_CREDENTIALS = gcs(credentials=json.dumps(CREDENTIALS))
+
+
+@pytest.mark.parametrize(
+    ("made", "source", "field", "shown"),
+    [
+        (A_ROLE, THE_ROLE, "s3.access.role_arn", ROLE),
+        (A_USER, s3(kind="keys", user="lightly-user-1"), "s3.access.user", "lightly-user-1"),
+        (A_KEY, THE_KEY, "s3.access.access_key_id", "AKIAIOSFODNN7EXAMPLE"),
+        (AN_ACCOUNT, gcs(service_account=EMAIL), "gcs.access.service_account", EMAIL),
+        (AN_ACCOUNT, THE_CREDENTIALS, "gcs.access.credentials", EMAIL),
+        (A_GOOGLE_KEY, THE_CREDENTIALS, "gcs.access.credentials", f"the key {CREDENTIALS['private_key_id']}"),
+    ],
+)
+def test_an_identity_that_was_made_here_is_not_deleted_by_naming_it(
+    made: tuple[str, str, dict[str, Any]], source: dict[str, Any], field: str, shown: str
+) -> None:
+    (refusal,) = said(datasets(source), state(made)).refusals
+    assert refusal.startswith(f"street-scenes.input.{field}: {shown!r} was made by this stack for dataset")
+    assert "Remove" in refusal
+    assert "canary" not in refusal
+
+
+def test_an_identity_that_another_dataset_still_makes_may_be_named() -> None:
+    shared = {"share": "acme", "kind": "delegated"}
+    declared = datasets(s3(**shared)) | datasets(THE_ROLE, key="other")
+    declared["other"]["input"]["s3"]["prefix"] = "other/"
+    made = ("aws:iam/role:Role", "lightly-acme-shared", {"arn": ROLE})
+    assert said(declared, state(made)).refusals == []
+
+
+@pytest.mark.parametrize("source", [THE_ROLE, THE_KEY, THE_CREDENTIALS, gcs(service_account=EMAIL)])
+def test_an_identity_of_the_users_own_may_be_named(source: dict[str, Any]) -> None:
+    assert said(datasets(source), state()).refusals == []
+
+
+OBS = {"prefix": "raw/", "endpoint": "https://obs.eu-de.otc.t-systems.com", "access_key_id": "AK"}
+OBS |= {"secret_access_key": "canary-secret", "user": "arn:aws:iam::d:user/u"}
+AZURE = {"account": "acmedata", "container": "raw", "prefix": "", "resource_group": "acme", "create": "container"}
+TOLD_OBS = {"full_path": "obs://acme-raw/raw/", "obs_endpoint": "https://obs.eu-nl.otc.t-systems.com"}
+WITH_STORAGE = [
+    ({"s3": {**S3, "create": True}}, {"full_path": "s3://acme-raw/other/"}, ("aws:s3/bucket:Bucket", "bucket")),
+    (
+        {"gcs": {"bucket": "acme-raw", "prefix": "raw/", "create": True, "location": "EU"}},
+        {"full_path": "gs://acme-raw/raw/"},
+        ("gcp:storage/bucket:Bucket", "name"),
+    ),
+    ({"obs": {**OBS, "bucket": "acme-raw", "create": True}}, TOLD_OBS, ("pulumi-python:dynamic/obs:Bucket", "bucket")),
+    (
+        {"azure": AZURE},
+        {"full_path": "raw/", "account_name": "acmedata"},
+        ("azure-native:storage:BlobContainer", "name"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("source", "told"), [it[:2] for it in WITH_STORAGE])
+def test_storage_that_exists_is_not_made(source: dict[str, Any], told: dict[str, str]) -> None:
+    (refusal,) = said(datasets(source), state(told=told)).refusals
+    assert refusal.startswith(f"street-scenes.input.{next(iter(source))}.create: ")
+    assert "Remove 'create'" in refusal
+
+
+@pytest.mark.parametrize(("source", "told", "made"), WITH_STORAGE)
+def test_storage_that_this_stack_has_made_stays_its_own(
+    source: dict[str, Any], told: dict[str, str], made: tuple[str, str]
+) -> None:
+    type_, output = made
+    name = "raw" if "azure" in source else "acme-raw"
+    assert said(datasets(source), state((type_, "a-bucket", {output: name}), told=told)).refusals == []
+
+
+@pytest.mark.parametrize(("source", "told"), [it[:2] for it in WITH_STORAGE])
+def test_storage_of_another_name_may_be_made(source: dict[str, Any], told: dict[str, str]) -> None:
+    elsewhere = {name: it.replace("raw/", "elsewhere/").replace("acme-raw", "other") for name, it in told.items()}
+    assert said(datasets(source), state(told=elsewhere)).refusals == []
+
+
+@pytest.mark.parametrize(
+    ("declared", "before"),
+    [
+        (datasets(key="night"), state()),
+        (datasets({"s3": {**S3, "prefix": "x/"}}, key="night", name="street-scenes"), state()),
+        (datasets({"s3": {**S3, "prefix": "x/"}}, key="night", id=ID), state()),
+    ],
+    ids=["path", "name", "id"],
+)
+def test_another_key_for_what_looks_like_the_same_dataset_is_warned_of(
+    declared: dict[str, Any], before: Previous
+) -> None:
+    (warning,) = said(declared, before).warnings
+    assert warning.startswith("night: looks like 'street-scenes' under another key")
+    assert "'formerly: street-scenes'" in warning
+    assert "leaves the dataset 'street-scenes'" in warning
+
+
+def test_the_warning_tells_that_the_old_dataset_will_be_deleted() -> None:
+    (warning,) = said(datasets(key="night"), state(on_destroy="delete")).warnings
+    assert "deletes the dataset 'street-scenes'" in warning
+
+
+@pytest.mark.parametrize(
+    "declared",
+    [
+        datasets(key="night", formerly="Street scenes"),
+        datasets({"s3": {**S3, "prefix": "x/"}}, key="night"),
+        {**datasets(), **datasets({"s3": {**S3, "prefix": "x/"}}, key="night")},
+    ],
+    ids=["formerly", "another dataset", "one more"],
+)
+def test_nothing_is_said_of_what_is_no_slip(declared: dict[str, Any]) -> None:
+    found = said(declared, state())
+    assert (found.warnings, found.refusals) == ([], [])
+
+
+def test_a_former_key_is_taken() -> None:
+    declared = {**datasets(), **datasets({"s3": {**S3, "prefix": "x/"}}, key="night", formerly="street-scenes")}
+    with pytest.raises(spec.SpecError, match="would name cloud resources alike; change one, or its 'formerly'"):
+        spec.parse(declared, DEFAULTS)
+
+
+def test_a_former_key_has_a_letter_or_a_digit() -> None:
+    with pytest.raises(spec.SpecError, match=r"street-scenes\.formerly: '-' is no key of a dataset"):
+        spec.parse(datasets(formerly="-"), DEFAULTS)
