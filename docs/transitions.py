@@ -57,7 +57,11 @@ TRANSITIONS: Final = {
     # where
     "prefix": _row("another `prefix`", told=True),
     "another-cloud": _row(
-        "the Lightly bucket moves to another cloud", made="bucket, identity", removed="role", stays="bucket", told=True
+        "the Lightly bucket moves to another cloud",
+        made="bucket, identity",
+        removed="identity",
+        stays="bucket",
+        told=True,
     ),
     # names
     "name": _row("another `name`"),

@@ -62,7 +62,7 @@ def test_a_protected_resource_is_not_replaced_and_the_preview_says_so_too(both: 
 
 def test_a_retained_resource_is_forgotten_but_stays(both: Bench) -> None:
     both.up(lambda: Thing("kept", opts=ResourceOptions(retain_on_delete=True)))
-    assert by_name(both.up(lambda: None)) == {"kept": "delete"}
+    assert by_name(both.up(lambda: None)) == {"kept": "keep"}
     assert both.resources() == {}
     both.up(lambda: thing_called("r", "one", ResourceOptions(retain_on_delete=True)))
     assert by_name(both.up(lambda: thing_called("r", "two", ResourceOptions(retain_on_delete=True)))) == {
