@@ -45,6 +45,8 @@ def check(datasets: Datasets, before: Previous) -> None:
         pulumi.RunError: it would take away what it names, or make what exists; nothing has been touched by then.
     """
     found = findings(datasets, before)
+    for remark in found.remarks:
+        pulumi.log.info(remark)
     for warning in found.warnings:
         pulumi.log.warn(warning)
     if found.refusals:
@@ -54,9 +56,9 @@ def check(datasets: Datasets, before: Previous) -> None:
 
 def findings(datasets: Datasets, before: Previous) -> Findings:
     """What is to be said of a stack's datasets, in view of what was there before."""
-    return Findings(
-        refusals=[*_identities(datasets, before), *_existing(datasets, before)], warnings=[*_renamed(datasets, before)]
-    )
+    found = Findings(refusals=[*_identities(datasets, before), *_existing(datasets, before)])
+    _tell_of_leaving(found, datasets, before)
+    return found
 
 
 class Staying:
@@ -128,22 +130,33 @@ def _existing(datasets: Datasets, before: Previous) -> Iterator[str]:
             )
 
 
-def _renamed(datasets: Datasets, before: Previous) -> Iterator[str]:
-    """Datasets that look like one that was there under another key."""
+def _tell_of_leaving(found: Findings, datasets: Datasets, before: Previous) -> None:
+    """What becomes of datasets that are no longer there under their key."""
     today = {resource_name(key, dataset): key for key, dataset in datasets.items()}
-    came = {name: key for name, key in today.items() if name not in before.datasets}
+    came = [key for name, key in today.items() if name not in before.datasets]
     for name, old in before.datasets.items():
         if name in today:
             continue
-        key = next((key for key in came.values() if _alike(key, datasets[key], old)), None)
+        was, deleted = old.key or name, old.on_destroy == "delete" and not old.adopted
+        key = next((key for key in came if _alike(key, datasets[key], old)), None)
         if key is not None:
-            was = old.key or name
-            yield (
+            found.warnings.append(
                 f"{key}: looks like {was!r} under another key. As it stands, this makes a dataset, identities and "
                 f"storage anew, takes Lightly's access to what {was!r} had away, and "
-                f"{'deletes' if old.on_destroy == 'delete' and not old.adopted else 'leaves'} the dataset {old.name!r} "
-                f"at Lightly. If it is the same dataset, write 'formerly: {was}' under {key!r}, and all of it stays; "
-                f"or keep the key {was!r}, and write 'name: {datasets[key].name or key}' to rename it at Lightly"
+                f"{'deletes' if deleted else 'leaves'} the dataset {old.name!r} at Lightly. If it is the same dataset, "
+                f"write 'formerly: {was}' under {key!r}, and all of it stays; or keep the key {was!r}, and write "
+                f"'name: {datasets[key].name or key}' to rename it at Lightly"
+            )
+        elif deleted:
+            found.warnings.append(
+                f"{was}: leaves the stack, and the dataset {old.name!r} is deleted at Lightly: it was deployed with "
+                "'on_destroy: delete'. To keep it, put it back with 'on_destroy: keep', run `pulumi up`, and then "
+                "remove it"
+            )
+        else:
+            again = f"'id: {old.id}'" if old.id else "'adopt: true'"
+            found.remarks.append(
+                f"{was}: leaves the stack, and the dataset {old.name!r} stays at Lightly: {again} uses it again"
             )
 
 

@@ -185,6 +185,27 @@ def test_what_is_deployed_decides_what_becomes_of_a_dataset_that_leaves(stack: S
     assert {it.name for it in stack.sandbox.lightly.datasets.values()} == {"plain", "last"}
 
 
+@pytest.mark.parametrize("then", ["deleted after all", "kept"])
+def test_a_dataset_that_lightly_refuses_to_delete_can_be_left_in_both_directions(
+    sandbox: Sandbox, program: Make, then: str
+) -> None:
+    last, goes = on_s3(prefix="raw/last/"), on_s3(prefix="raw/goes/", on_destroy="delete")
+    deploy(sandbox, program({"last": last, "goes": goes}))
+    (id_,) = [it.id for it in sandbox.lightly.datasets.values() if it.name == "goes"]
+    sandbox.lightly.fail_next("DELETE", "", status=403)
+
+    refused = sandbox.up(program({"last": last}))
+
+    assert refused.failed
+    assert id_ in sandbox.lightly.datasets
+    if then == "kept":
+        back = deploy(sandbox, program({"last": last, "goes": {**goes, "on_destroy": "keep"}}))
+        assert sandbox.report(back).ok
+        assert id_ in sandbox.lightly.datasets, "it is the same dataset, as it was"
+    deploy(sandbox, program({"last": last}))
+    assert (id_ in sandbox.lightly.datasets) is (then == "kept")
+
+
 def test_the_lightly_bucket_moves_to_another_cloud(stack: Stack) -> None:
     stack.begin(scenes=on_s3())
     moved = on_s3()

@@ -168,6 +168,21 @@ def test_the_warning_tells_that_the_old_dataset_will_be_deleted() -> None:
     assert "deletes the dataset 'street-scenes'" in warning
 
 
+def test_a_dataset_that_leaves_is_said_to_be_deleted_and_how_to_keep_it() -> None:
+    found = said(datasets({"s3": {**S3, "prefix": "x/"}}, key="night"), state(on_destroy="delete"))
+    (warning,) = found.warnings
+    assert warning.startswith("street-scenes: leaves the stack, and the dataset 'street-scenes' is deleted at Lightly")
+    assert "put it back with 'on_destroy: keep'" in warning
+
+
+@pytest.mark.parametrize("more", [{}, {"on_destroy": "delete", "adopted": True}])
+def test_a_dataset_that_leaves_and_stays_at_lightly_is_said_to_by_the_way(more: dict[str, Any]) -> None:
+    found = said(datasets({"s3": {**S3, "prefix": "x/"}}, key="night"), state(**more))
+    assert found.warnings == []
+    (remark,) = found.remarks
+    assert remark.endswith(f"stays at Lightly: 'id: {ID}' uses it again")
+
+
 @pytest.mark.parametrize(
     "declared",
     [
