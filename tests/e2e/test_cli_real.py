@@ -56,6 +56,13 @@ def no_secret(done: CompletedProcess[str], sandbox: Sandbox) -> None:
         assert secret not in done.stdout + done.stderr
 
 
+def fill(sandbox: Sandbox) -> None:
+    """Puts an image under the prefix of the Input, which is noticed when there is none."""
+    s3 = sandbox.aws.client("s3")
+    for bucket in s3.list_buckets()["Buckets"]:
+        s3.put_object(Bucket=bucket["Name"], Key="raw/image.png", Body=b"an image")
+
+
 def states(told: dict[str, Any]) -> dict[tuple[str, str | None], str]:
     return {(it["subject"], it["datasource"]): it["state"] for it in told["findings"]}
 
@@ -67,6 +74,7 @@ def test_a_stack_from_its_first_day_to_its_last_check(project: Project, sandbox:
     assert (done.returncode, document(done)["state"]) == (2, "unknown")
     assert "run `pulumi up` first" in done.stderr
     project.up()
+    fill(sandbox)
 
     # healthy
     done = project.lightly_infra("check", "--stack", "dev", "--json")
@@ -272,6 +280,7 @@ def test_what_was_changed_or_deleted_by_hand_is_mended_by_the_command_that_check
     project: Project, sandbox: Sandbox
 ) -> None:
     project.up()
+    fill(sandbox)
     iam, s3 = sandbox.aws.client("iam"), sandbox.aws.client("s3")
     for user in iam.list_users()["Users"]:
         name = user["UserName"]
