@@ -58,6 +58,9 @@ def order(fault: Fault | None, callback: str) -> bytes:
     return json.dumps({"fault": asdict(fault) if fault else None, "callback": callback}).encode()
 
 
+_ERROR: Final = "<ErrorResponse><Error><Code>{}</Code><Message>for the test's sake</Message></Error></ErrorResponse>"
+
+
 def _things(*, obs: bool) -> list[tuple[str, ...]]:
     """What there is, read where ministack keeps it: asked through its API it would be twenty requests."""
     from ministack.services import iam, s3
@@ -81,7 +84,7 @@ def _things(*, obs: bool) -> list[tuple[str, ...]]:
 
 def _refusal(status: int) -> tuple[bytes, bytes]:
     code = {403: "AccessDenied", 503: "SlowDown"}.get(status, "InternalError")
-    return b"application/xml", f"<Error><Code>{code}</Code><Message>for the test's sake</Message></Error>".encode()
+    return b"application/xml", _ERROR.format(code).encode()
 
 
 async def _body(receive: Callable[[], Awaitable[Message]]) -> bytes:

@@ -9,16 +9,19 @@ dynamic providers run here and are loaded anew for each run, and waiting moves a
 from __future__ import annotations
 
 import functools
+import importlib
 import inspect
-import sys
+import pkgutil
 import threading
 import time
 import types
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import lightly_infra
 from lightly_infra.sandbox.engine import plugins
 from lightly_infra.sandbox.gcp import iam
 
@@ -84,40 +87,50 @@ class Clock:
 _CLOCK: Final = Clock()
 
 
-def wait_for_nothing() -> None:
-    """Has everything of ours that sleeps, or looks at a clock meanwhile, use one that moves on at once."""
+Replace = Callable[[Any, str, Any], None]
+"""Sets an attribute for as long as the world lives."""
+
+
+def quicken(replace: Replace) -> None:
+    """Has everything of ours that waits move a clock on instead, and makes once what is the same each time."""
     import botocore.endpoint
-    import tenacity.nap
-
-    clock: Any = types.SimpleNamespace(sleep=_CLOCK.sleep, monotonic=_CLOCK.monotonic, time=time.time)
-    botocore.endpoint.time = clock  # type: ignore[attr-defined]
-    tenacity.nap.time = clock
-    standing_for = {time.sleep: _CLOCK.sleep, time.monotonic: _CLOCK.monotonic}
-    for name, module in list(sys.modules.items()):
-        if name.startswith("lightly_infra.") and not name.startswith("lightly_infra.sandbox."):
-            for function in _functions(module):
-                defaults = function.__kwdefaults__ or {}
-                for key, value in defaults.items():
-                    if inspect.isbuiltin(value) and value in standing_for:
-                        defaults[key] = standing_for[value]
-            if vars(module).get("time") is time:
-                vars(module)["time"] = clock
-
-
-@functools.cache
-def remember() -> None:
-    """Makes once what is the same each time, and leaves out where in a program a resource stands."""
     import httpx
     import pulumi.runtime.resource as registering
+    import tenacity.nap
     from pulumi.runtime.proto import source_pb2
 
     from lightly_infra.lightly import transport
 
+    clock: Any = types.SimpleNamespace(sleep=_CLOCK.sleep, monotonic=_CLOCK.monotonic, time=time.time)
+    replace(botocore.endpoint, "time", clock)
+    replace(tenacity.nap, "time", clock)
+    standing_for: dict[Any, Any] = {time.sleep: _CLOCK.sleep, time.monotonic: _CLOCK.monotonic}
+    for module in _modules():
+        for function in _functions(module):
+            before = function.__kwdefaults__ or {}
+            after = {key: standing_for.get(it, it) if inspect.isbuiltin(it) else it for key, it in before.items()}
+            if after != before:
+                replace(function, "__kwdefaults__", after)
+        if vars(module).get("time") is time:
+            replace(module, "time", clock)
+
     wire = types.SimpleNamespace(**vars(httpx))
     wire.create_ssl_context = functools.cache(httpx.create_ssl_context)
-    transport.httpx = wire  # type: ignore[assignment]
-    registering._get_stack_trace = lambda *_, **__: source_pb2.StackTrace()
-    registering._get_source_position = lambda *_, **__: None
+    replace(transport, "httpx", wire)
+    # Where in a program a resource stands: a fifth of all the time.
+    replace(registering, "_get_stack_trace", lambda *_, **__: source_pb2.StackTrace())
+    replace(registering, "_get_source_position", lambda *_, **__: None)
+
+
+def _modules() -> list[types.ModuleType]:
+    """All of ours that a program or a dynamic provider runs."""
+    rooms = ("sandbox", "cli", "__main__")
+    names = [it.name for it in pkgutil.iter_modules(lightly_infra.__path__) if it.name not in rooms]
+    found = [importlib.import_module(f"lightly_infra.{name}") for name in names]
+    for room in [it for it in found if hasattr(it, "__path__")]:
+        below = pkgutil.walk_packages(room.__path__, f"{room.__name__}.")
+        found += [importlib.import_module(it.name) for it in below]
+    return found
 
 
 def _functions(module: types.ModuleType) -> list[types.FunctionType]:

@@ -181,17 +181,17 @@ def _applies(kind: Kind, scope: Message) -> bool:
     method, path = scope["method"], scope["path"]
     match kind:
         case "ignored":
-            return method in {"PUT", "DELETE"}
+            return bool(method in {"PUT", "DELETE"})
         case "one slot":
-            return method == "PUT" and _DATASOURCE.fullmatch(path) is not None
+            return bool(method == "PUT" and _DATASOURCE.fullmatch(path))
         case "wrong id" | "other id":
-            return method == "POST"
+            return bool(method == "POST")
         case _:
             return True
 
 
 async def _answer(send: Any, status: int, kind: bytes, body: bytes) -> None:
-    headers = [(b"content-length", str(len(body)).encode())] if status != 204 else []  # noqa: PLR2004
+    headers = [(b"content-length", str(len(body)).encode())] if status != 204 else []
     headers += [(b"content-type", kind)] if kind else []
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

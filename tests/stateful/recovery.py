@@ -37,7 +37,7 @@ def step(result: Result, stack: Stack) -> ByHand | None:
 
 def is_listed(thing: Thing, told: str) -> bool:
     """Whether `check` has told of something that is left, by its name."""
-    return bool(told) and any(part in told for part in thing[2:] if len(part) > 4)  # noqa: PLR2004
+    return bool(told) and any(part in told for part in thing[2:] if len(part) > 4)
 
 
 def _slot(urn: str, stack: Stack) -> str | None:

@@ -205,7 +205,7 @@ class _Runner:
                 self._destroyed()
                 return
             by_hand = recovery.step(result, self.stack)
-            if by_hand is None and _ == 2:  # noqa: PLR2004
+            if by_hand is None and _ == 2:
                 break
             if by_hand is not None:
                 self._by_hand(by_hand)
@@ -237,7 +237,7 @@ class _Runner:
                 self.stack = self.good
                 continue
             plain += 1
-            if plain == 2:  # noqa: PLR2004
+            if plain == 2:
                 raise Violation("up does not converge", _messages(result))
         raise Violation("up does not converge", "too many rounds")
 
@@ -270,9 +270,7 @@ class _Runner:
         self._story(f"   {name}: {result.counts} {_messages(result)[:500]}")
         self._now = None
         if fault is None:
-            self.outcome.changes.append(
-                (name, *sorted(f"{it.operation} {it.type} {it.name}" for it in result.changes))
-            )
+            self.outcome.changes.append((name, *sorted(f"{it.operation} {it.type} {it.name}" for it in result.changes)))
         self._nothing_lost(before, name)
         self._no_secret(result, out.getvalue())
         return result
@@ -351,7 +349,9 @@ class _Runner:
     def _surely_deletable(self) -> set[str]:
         if self.good is None:
             return set()
-        said = {key: it.get("on_destroy") == "delete" and not it.get("adopt") for key, it in self.good.declared().items()}
+        said = {
+            key: it.get("on_destroy") == "delete" and not it.get("adopt") for key, it in self.good.declared().items()
+        }
         return {it for key, it in self.declared_ids.items() if said.get(key)}
 
     def _destroyed(self) -> None:

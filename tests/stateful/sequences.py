@@ -18,7 +18,8 @@ from tests.stateful.faults import Fault
 from tests.stateful.stacks import CLOUDS, DATASET, SOURCE, Edit, Stack
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence as Several
+    from collections.abc import Collection
+    from collections.abc import Sequence as Several
     from pathlib import Path
 
 OPERATIONS: Final = ("up", "preview", "refresh", "rotate", "check", "destroy", "work")

@@ -101,7 +101,7 @@ ACCESSES: Final[dict[str, Choices]] = {
 """How Lightly gets in."""
 
 CLOUDS: Final = tuple(PLACES)
-RETENTION: Final = ({}, {"retention_days": 30}, {"retention_days": 90})
+RETENTION: Final[Choices] = ({}, {"retention_days": 30}, {"retention_days": 90})
 
 KEYS: Final = {"a": ("street-scenes", "streets"), "b": ("night-drives", "nights")}
 """How a dataset's key in the YAML may read, by its slot."""
@@ -151,11 +151,14 @@ class Stack:
                 first = next(iter(new.datasets.values()))
                 sources = {it: {"cloud": first[it]["cloud"]} for it in ("input", "lightly")}
                 new.datasets[edit.slot] = {"dataset": {}, **sources}
-        elif edit.slot in new.datasets:
-            part = new.datasets[edit.slot][edit.part]
+        else:
+            slot = edit.slot if edit.slot in new.datasets else next(iter(new.datasets))
+            part = new.datasets[slot][edit.part]
+            # What it says already becomes something else.
+            choice = edit.choice + (part.get(edit.what, 0) == edit.choice)
             if edit.what == "cloud":
                 part.clear()
-            part[edit.what] = edit.choice
+            part[edit.what] = choice
         return new
 
     def with_given(self, slot: str, **fields: Any) -> Stack:

@@ -1,10 +1,11 @@
-"""Everything around one stack, kept from sequence to sequence and emptied in between: clouds, Lightly and the engine."""
+"""Everything around one stack, kept from sequence to sequence and emptied in between: clouds, Lightly, the engine."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
 import http.client
+import inspect
 import json
 import logging
 import os
@@ -13,7 +14,7 @@ import signal
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import quote, unquote, urlsplit
 
 from lightly_infra.clouds.aws import policy
@@ -71,22 +72,24 @@ class World:
     dead: bool = False
     """Whether the deployer was killed in this run."""
 
-    def __enter__(self) -> World:
+    def __enter__(self) -> Self:
         self._closing = contextlib.ExitStack()
         self._faulty: dict[str, Faulty] = {}
         self._keys = fast.KeyPairs()
         root = str(Path(__file__).parents[2])
         known = os.environ.get("PYTHONPATH")
-        self._set(os.environ, "PYTHONPATH", os.pathsep.join([root, known] if known else [root]))
-        self._set(vars(Ministack), "application", "tests.stateful.emulators:aws", of=Ministack)
-        self._set(vars(ObsServer), "application", "tests.stateful.emulators:obs", of=ObsServer)
-        self._set(vars(iam), "key_pair", self._keys, of=iam)
+        os.environ["PYTHONPATH"] = os.pathsep.join([root, known] if known else [root])
+        self._closing.callback(lambda: os.environ.update(PYTHONPATH=known) if known else os.environ.pop("PYTHONPATH"))
+        self._replace(Ministack, "application", "tests.stateful.emulators:aws")
+        self._replace(ObsServer, "application", "tests.stateful.emulators:obs")
+        self._replace(iam, "key_pair", self._keys)
         for kind, name in ((LightlyServer, "lightly"), (GcpEmulator, "gcs"), (ArmServer, "azure")):
             self._put_faults_before(kind, name)
         if self.engine == "embedded":
-            self._set(vars(plugins), "_DynamicHost", fast.DynamicHost, of=plugins)
+            fast.quicken(self._replace)
+            self._replace(plugins, "_DynamicHost", fast.DynamicHost)
             for name in ("create", "update", "delete"):
-                self._set(vars(Provider), name, self._mortal(getattr(Provider, name)), of=Provider)
+                self._replace(Provider, name, self._mortal(getattr(Provider, name)))
         self.sandbox = self._closing.enter_context(
             Sandbox(engine=self.engine, token=TOKEN, clouds=(), on_log=self._hear)
         )
@@ -116,11 +119,6 @@ class World:
         for each in self._faulty.values():
             each.arm(None)
         sandbox._engine = sandbox._make_engine()
-        if self.engine == "embedded":
-            import lightly_infra.stack  # noqa: F401 - what waits is looked for once everything is there
-
-            fast.wait_for_nothing()
-            fast.remember()
 
     # -- faults
 
@@ -311,31 +309,25 @@ class World:
         purpose = Purpose(datasource["purpose"])
         outcome: Any = "refused" if why else "allowed"
         why = f"AccessDenied: {why.partition(':')[0]}" if why else ""
-        return [
-            Attempt(purpose, it, INSIDE, "allowed", outcome, why) for it in Operation if is_granted(purpose, it)
-        ]
+        return [Attempt(purpose, it, INSIDE, "allowed", outcome, why) for it in Operation if is_granted(purpose, it)]
 
     # -- below: plumbing
 
     def _hear(self, severity: str, message: str) -> None:
         self.said.append(f"{severity}: {message}")
 
-    def _set(self, where: Any, name: str, value: Any, of: Any = None) -> None:
-        missing = object()
-        before = where.get(name, missing)
-        if of is None:
-            where[name] = value
-            self._closing.callback(lambda: where.pop(name) if before is missing else where.update({name: before}))
-        else:
-            setattr(of, name, value)
-            self._closing.callback(lambda: delattr(of, name) if before is missing else setattr(of, name, before))
+    def _replace(self, of: Any, name: str, value: Any) -> None:
+        inherited = name not in vars(of) and not inspect.isfunction(of)
+        before = getattr(of, name)
+        setattr(of, name, value)
+        self._closing.callback(lambda: delattr(of, name) if inherited else setattr(of, name, before))
 
     def _mortal(self, act: Any) -> Any:
-        def step(*args: Any) -> Any:
+        def step(*args: Any, **options: Any) -> Any:
             if self.dead:
                 raise Killed("killed")
             try:
-                done = act(*args)
+                done = act(*args, **options)
             except ProviderError:
                 if self.dead:
                     raise Killed("killed") from None
@@ -366,7 +358,7 @@ class World:
             )
             return within
 
-        self._set(vars(kind), "app", app, of=kind)
+        self._replace(kind, "app", app)
 
     def _is_deployer(self, name: str, scope: Any) -> bool:
         if name != "gcs":
@@ -430,7 +422,9 @@ def _empty(server: Ministack) -> None:
 
 def _ask(server: Ministack, method: str, path: str, body: bytes | None) -> bytes:
     at = urlsplit(server.endpoint)
-    connection = http.client.HTTPSConnection(at.hostname or "", at.port, timeout=30, context=_trusting(server.ca_bundle))
+    connection = http.client.HTTPSConnection(
+        at.hostname or "", at.port, timeout=30, context=_trusting(server.ca_bundle)
+    )
     try:
         connection.request(method, path, body)
         answer = connection.getresponse()
