@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from lightly_infra.sandbox.engine.interface import Result
     from tests.stateful.stacks import Stack
     from tests.stateful.world import Thing, World
@@ -24,14 +23,20 @@ class ByHand:
     """Takes it, and gives the stack file as it is then."""
 
 
-def step(result: Result, stack: Stack) -> ByHand | None:
-    """The step that a failed run's messages name, the first if there are several."""
+def step(result: Result, stack: Stack, theirs: Collection[str] = ()) -> ByHand | None:
+    """The step that a failed run's messages name, the first if there are several.
+
+    Args:
+        result: Of the run.
+        stack: The file that it ran with.
+        theirs: Ids of datasets that somebody else has made.
+    """
     for failure in result.failures:
+        slot = _slot(failure.urn, stack)
         for pattern, make in _STEPS:
             found = pattern.search(failure.message)
-            slot = _slot(failure.urn, stack)
-            if found and slot and (made := make(found, slot)):
-                return made
+            if found and slot and (fields := make(found, theirs)):
+                return ByHand(" and ".join(sorted(fields)), lambda it, _, to=slot, say=fields: it.with_given(to, **say))  # type: ignore[misc]
     return None
 
 
@@ -47,15 +52,26 @@ def _slot(urn: str, stack: Stack) -> str | None:
     return max(found, key=lambda it: len(stack.key(it))) if found else next(iter(stack.datasets), None)
 
 
-def _write(name: str, field: str, value: object) -> Callable[[re.Match[str], str], ByHand | None]:
-    def make(_: re.Match[str], slot: str) -> ByHand:
-        return ByHand(name, lambda stack, __: stack.with_given(slot, **{field: value}))
-
-    return make
+Follow = Callable[[re.Match[str], Collection[str]], "dict[str, object] | None"]
+"""What is written into the stack file, by what was found in the message and the ids of what is somebody else's."""
 
 
-_STEPS: Final[tuple[tuple[re.Pattern[str], Callable[[re.Match[str], str], ByHand | None]], ...]] = (
-    (re.compile(r"set `adopt: true` or `id: "), _write("adopt", "adopt", True)),
-    (re.compile(r"`replace_datasources: true`"), _write("replace_datasources", "replace_datasources", True)),
+def _taken_over(found: re.Match[str], theirs: Collection[str]) -> dict[str, object] | None:
+    """Only whoever made it may say that an interrupted run did."""
+    return None if found[1] in theirs else {"take_over": found[1]}
+
+
+def _adopted(found: re.Match[str], _: Collection[str]) -> dict[str, object]:
+    return {"adopt": True, "take_over": None} | ({"type": found[1]} if found[1] else {})
+
+
+_STEPS: Final[
+    tuple[tuple[re.Pattern[str], Callable[[re.Match[str], Collection[str]], dict[str, object] | None]], ...]
+] = (
+    (re.compile(r"left it, set `take_over: ([0-9a-f]{24})`"), _taken_over),
+    (re.compile(r"set `adopt: true` or `id: [0-9a-f]{24}`(?:, and `type: (\w+)`)?"), _adopted),
+    (re.compile(r"`replace_datasources: true`"), lambda *_: {"replace_datasources": True}),
+    (re.compile(r"a type can't change: set `type: (\w+)`"), lambda found, _: {"type": found[1]}),
+    (re.compile(r"use the dataset with `id: ([0-9a-f]{24})`"), lambda found, _: {"id": found[1], "take_over": None}),
 )
-"""What messages say, and what is then written into the stack file or done."""
+"""What messages say, and what is then written into the stack file; None takes a field out again."""

@@ -204,7 +204,7 @@ class _Runner:
             if not result.failures:
                 self._destroyed()
                 return
-            by_hand = recovery.step(result, self.stack)
+            by_hand = recovery.step(result, self.stack, self.their_datasets)
             if by_hand is None and _ == 2:
                 break
             if by_hand is not None:
@@ -220,7 +220,7 @@ class _Runner:
             result = self._deploy(None)
             if not result.failures:
                 return
-            by_hand = recovery.step(result, self.stack)
+            by_hand = recovery.step(result, self.stack, self.their_datasets)
             if by_hand is not None and self.outcome.by_hand[f"{by_hand.name}"] < _ROUNDS:
                 self._by_hand(by_hand)
                 continue

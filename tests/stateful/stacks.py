@@ -193,6 +193,7 @@ class Stack:
         for part in ("input", "lightly"):
             fields[part] = _source(part, chosen[part])
         fields |= self.given.get(slot, {})
+        fields = {name: it for name, it in fields.items() if it is not None}
         return _filled(fields, slot)  # type: ignore[no-any-return]
 
 

@@ -100,7 +100,8 @@ class World:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._closing.__exit__(None, None, None)
+        self.sandbox.engine.close()  # the sandbox knows the first one alone
+        self._closing.close()
 
     def reset(self) -> None:
         """Empties everything, and begins with a new stack."""
