@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tests.stateful.run import Outcome
 
 SEED = int(os.environ.get("STATEFUL_SEED", "1"))
-COUNT = int(os.environ.get("STATEFUL_SEQUENCES", "4"))
+COUNT = int(os.environ.get("STATEFUL_SEQUENCES", "2"))
 
 pytestmark = pytest.mark.filterwarnings("ignore:The recursion limit:hypothesis.errors.HypothesisWarning")
 
