@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from tests.stateful.__main__ import failure, many
 from tests.stateful.faults import Fault
+from tests.stateful.many import failure, many
 from tests.stateful.run import run
 from tests.stateful.sequences import Sequence, Step, sequences
 from tests.stateful.shrink import shrunk
