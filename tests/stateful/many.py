@@ -6,6 +6,7 @@ import argparse
 import json
 import logging
 import multiprocessing
+import sys
 import time
 import warnings
 from collections import Counter
@@ -95,7 +96,7 @@ def _job(arguments: tuple[argparse.Namespace, int, int]) -> Totals:
     options, count, number = arguments
     logging.getLogger().setLevel(logging.INFO)
     warnings.simplefilter("ignore", HypothesisWarning)  # celpy raises the recursion limit
-    totals, _began, told = Totals(), time.monotonic(), 0.0
+    totals, began, told = Totals(), time.monotonic(), 0.0
     with World(options.engine) as world:
 
         def each(sequence: Sequence, outcome: Outcome) -> None:
@@ -110,9 +111,11 @@ def _job(arguments: tuple[argparse.Namespace, int, int]) -> Totals:
                 file = Path(options.failures) / f"{number}-{totals.sequences}.json"
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_text(json.dumps(found, indent=2), encoding="utf-8")
+                _note(f"{file}: {found['violation'][:300]}")
             if time.monotonic() - told > 20:
                 told = time.monotonic()
-                sum(it["times"] for it in totals.failures.values())
+                failed = sum(it["times"] for it in totals.failures.values())
+                _note(f"seed {number}: {totals.sequences} of {count}, {failed} failed, {told - began:.0f} s")
 
         many(world, count, number, each, tuple(options.clouds))
     return totals
@@ -122,7 +125,18 @@ def _replay(options: argparse.Namespace) -> int:
     sequence = Sequence.of_file(Path(options.replay))
     with World(options.engine) as world:
         outcome = run(world, sequence)
+    _tell(json.dumps(failure(sequence, outcome), indent=2) if options.json else "\n".join(outcome.story))
+    _note(outcome.violation or "everything holds")
     return bool(outcome.violation)
+
+
+def _tell(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+
+
+def _note(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
 
 
 def _table(totals: Totals, seconds: float) -> str:
@@ -150,6 +164,7 @@ def main() -> int:
     options = parser.parse_args()
     if options.replay:
         return _replay(options)
+    _note(f"seed {options.seed}, engine {options.engine}")
     began, share = time.monotonic(), -(-options.sequences // options.jobs)
     work = [(options, share, options.seed + it) for it in range(options.jobs)]
     totals = Totals()
@@ -159,9 +174,11 @@ def main() -> int:
         with multiprocessing.get_context("spawn").Pool(options.jobs) as pool:
             for each in pool.imap_unordered(_job, work):
                 totals.merge(each)
-    time.monotonic() - began
+    seconds = time.monotonic() - began
     if options.json:
-        {name: dict(it) for name, it in totals.counts.items()}
+        counts = {name: dict(it) for name, it in totals.counts.items()}
+        document = {"seed": options.seed, "engine": options.engine, "sequences": totals.sequences, "seconds": seconds}
+        _tell(json.dumps(document | {"counts": counts, "failures": list(totals.failures.values())}, indent=2))
     else:
-        pass
+        _tell(_table(totals, seconds))
     return bool(totals.failures)
