@@ -19,10 +19,10 @@ demo: $(READY) ## deploy stacks into the sandbox and show what was made and prov
 	@failed=0; for it in $(STACK); do $(BIN)/lightly-infra sandbox up --stack $$it || failed=$$?; done; exit $$failed
 
 test: check ## every check: lint, types, imports, tests
-	$(BIN)/pytest -n auto --cov --cov-report= --ignore=tests/e2e
+	$(BIN)/pytest -n auto --cov --cov-report= --ignore=tests/e2e --ignore=tests/stateful
 	$(BIN)/coverage report
 	@# Whole programs, in processes of their own and without the tracer, which takes a third of their time.
-	$(BIN)/pytest -n auto tests/e2e
+	$(BIN)/pytest -n auto tests/e2e tests/stateful
 
 check: $(READY) ## lint, types and which room imports which
 	$(BIN)/ruff check

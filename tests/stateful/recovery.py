@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+from lightly_infra.sandbox.engine.environment import environment
 
 if TYPE_CHECKING:
     from lightly_infra.sandbox.engine.interface import Result
@@ -31,6 +33,8 @@ def step(result: Result, stack: Stack, theirs: Collection[str] = ()) -> ByHand |
         stack: The file that it ran with.
         theirs: Ids of datasets that somebody else has made.
     """
+    if any("`pulumi cancel`" in it.message for it in result.failures):
+        return ByHand("pulumi cancel", _cancel)
     for failure in result.failures:
         slot = _slot(failure.urn, stack)
         for pattern, make in _STEPS:
@@ -38,6 +42,14 @@ def step(result: Result, stack: Stack, theirs: Collection[str] = ()) -> ByHand |
             if found and slot and (fields := make(found, theirs)):
                 return ByHand(" and ".join(sorted(fields)), lambda it, _, to=slot, say=fields: it.with_given(to, **say))  # type: ignore[misc]
     return None
+
+
+def _cancel(stack: Stack, world: World) -> Stack:
+    """Takes away the lock of a run that was killed."""
+    engine: Any = world.sandbox.engine
+    with environment({**engine._given, **engine._own}):
+        engine._stack.cancel()
+    return stack
 
 
 def is_listed(thing: Thing, told: str) -> bool:

@@ -39,6 +39,7 @@ def world() -> Iterator[World]:
 
 
 def test_what_must_always_hold_holds_after_random_sequences(world: World, tmp_path: Path) -> None:
+    sys.stdout.write(f"seed {SEED}\n")
 
     def each(sequence: Sequence, outcome: Outcome) -> None:
         if outcome.violation:
