@@ -4,11 +4,11 @@
     python -m tests.stateful --sequences 100 --engine pulumi        # on the Pulumi CLI that is on PATH
     python -m tests.stateful --replay failures/1-17.json            # a failure again, step by step
 
-Progress goes to standard error, and at the end there is a table: how many operations of each kind, which faults came at
-which server, which clouds, the steps that messages named, and each kind of failure with how often it came (`--json`: all
-of it as a document). The first failure of each kind is made smaller (`--shrink SECONDS`) and written into `--failures
-DIRECTORY`. The same seed gives the same sequences, with as many jobs. A sequence takes 1-3 s of one processor on the
-embedded engine, and ten times that on the CLI.
+Progress goes to standard error, and at the end there is a table: how many operations of each kind, which faults came
+at which server, which clouds, the steps that messages named, and each kind of failure with how often it came
+(`--json`: all of it as a document). The first failure of each kind is made smaller (`--shrink SECONDS`) and written
+into `--failures DIRECTORY`. The same seed gives the same sequences, with as many jobs. A sequence takes 1-3 s of one
+processor on the embedded engine, and ten times that on the CLI.
 
 What must hold, in `run`: what Lightly holds is what is declared, and works; nothing that holds data or is somebody
 else's is gone; a dataset goes only where the file says so, and not before its successor is there; previews, refreshes
