@@ -35,10 +35,10 @@ async def ask(
         package: the SDK, whose version says which provider is asked.
         parent: whose provider is asked. Default: the stack's own, with all that its config says of that.
     """
-    opts = pulumi.InvokeOptions(parent=parent, version=version(package))
     try:
+        opts = pulumi.InvokeOptions(parent=parent, version=version(package))
         answer: Mapping[str, Any] = await pulumi.runtime.invoke_async(function, args, opts)
-    except Exception as error:  # noqa: BLE001 - the SDK raises nothing finer
+    except Exception as error:  # noqa: BLE001 - the SDK raises nothing finer, and may not be there
         return Refused(str(error))
     return answer
 

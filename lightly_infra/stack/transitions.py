@@ -1,7 +1,7 @@
 """What a change of the YAML does to what this stack has already: refused, warned of, or said before it happens.
 
-docs/transitions.md is the table of all changes. Nothing here looks at a cloud: it compares the YAML with what the stack
-had after its last run (`previous`), and says nothing where that is not known.
+docs/transitions.md is the table of all changes. The YAML is compared with what the stack had after its last run
+(`previous`); where that is not known, nothing is said.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ import re
 from typing import TYPE_CHECKING, Final
 
 import pulumi
+from pulumi.runtime.sync_await import _sync_await
 
+from lightly_infra.clouds.gcp import roles
 from lightly_infra.stack.builder import access_name, datasource_name, resource_name
 from lightly_infra.stack.lifecycles import Findings
 
@@ -42,9 +44,12 @@ def check(datasets: Datasets, before: Previous) -> None:
     """Tells what the YAML of today does to what was there before.
 
     Raises:
-        pulumi.RunError: it would take away what it names, or make what exists; nothing has been touched by then.
+        pulumi.RunError: it would take away what it names, make what exists, or go on with a role that somebody has
+            deleted; nothing has been touched by then.
     """
     found = findings(datasets, before)
+    names = [str(it.outputs["name"]) for it in before.of(roles.TYPE) if it.outputs.get("name")]
+    found.refusals.extend(map(roles.how_to_undelete, _sync_await(roles.deleted(names))))
     for remark in found.remarks:
         pulumi.log.info(remark)
     for warning in found.warnings:

@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lightly_infra.sandbox.engine.pulumi_cli import PulumiEngine
 from lightly_infra.sandbox.environment import EngineName, Sandbox
+from lightly_infra.updates.changes import Operation
 from tests.e2e.clouds import CLOUDS, dataset
 from tests.e2e.runs import deploy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from lightly_infra.sandbox.engine.interface import Program
+    from lightly_infra.sandbox.engine.interface import Program, Result
 
     Make = Callable[..., Program]
 
@@ -22,6 +24,15 @@ if TYPE_CHECKING:
 def sandbox(engine: EngineName) -> Iterator[Sandbox]:
     with Sandbox(engine=engine, clouds=["gcs"]) as running:
         yield running
+
+
+def replaced(sandbox: Sandbox, program: Program, role: str) -> Result:
+    """`pulumi up --replace` of the role, which would delete it again after the provider has brought it back."""
+    if not isinstance(sandbox.engine, PulumiEngine):
+        return sandbox.up(program)  # has no such option: what the program says comes before it all the same
+    resources = sandbox.export()["deployment"]["resources"]
+    (urn,) = (it["urn"] for it in resources if it.get("outputs", {}).get("name") == role)
+    return sandbox.engine._run(program, None, "up", "--yes", "--skip-preview", "--replace", urn)
 
 
 def test_a_deleted_role_is_named_with_the_command_that_brings_it_back(sandbox: Sandbox, program: Make) -> None:
@@ -37,6 +48,10 @@ def test_a_deleted_role_is_named_with_the_command_that_brings_it_back(sandbox: S
     _, project, _, role_id = role.split("/")
     command = f"gcloud iam roles undelete {role_id} --project={project}"
 
+    for run in (sandbox.preview, sandbox.up, lambda it: replaced(sandbox, it, role)):
+        result = run(wanted)
+        assert any(command in it.message for it in result.failures), result
+        assert not [it for it in result.changes if it.operation is not Operation.SAME], result
     # What `pulumi up --refresh` does, and `lightly-infra check`.
     assert any(command in it.message for it in sandbox.drift(wanted).failures)
     assert not sandbox.refresh(wanted).failures

@@ -9,7 +9,7 @@ import pulumi_gcp as gcp
 import pulumi_random as random
 
 from lightly_infra import paths, retention
-from lightly_infra.clouds.gcp import policy
+from lightly_infra.clouds.gcp import policy, roles
 from lightly_infra.clouds.gcp.failures import FAILURES
 from lightly_infra.clouds.gcp.storage import Bucket
 from lightly_infra.clouds.interface import CloudDatasource
@@ -145,11 +145,6 @@ class GCSDatasource(CloudDatasource):
 
 def _granting(role: str, deleted: bool | None) -> str:  # noqa: FBT001 - as the provider tells it
     """The role, unless somebody has deleted it: Google and its provider keep it, and it grants nothing."""
-    if not deleted:
-        return role
-    _, project, _, role_id = role.split("/")
-    raise pulumi.RunError(
-        f"the custom role {role_id!r} of project {project!r} has been deleted, so Lightly is granted nothing: run "
-        f"`gcloud iam roles undelete {role_id} --project={project}` and `pulumi up --refresh`; 7 days after it was "
-        "deleted it cannot come back: see docs/recovery.md"
-    )
+    if deleted:
+        raise pulumi.RunError(roles.how_to_undelete(role))
+    return role

@@ -65,6 +65,7 @@ class GcpProvider(ResourceProvider):
         self.add_types(*(one(self._session) for one in _TYPES))
         self.functions = {
             "gcp:organizations/getClientConfig:getClientConfig": (frozenset(), self._client_config),
+            "gcp:projects/getIamCustomRole:getIamCustomRole": (frozenset({"project", "roleId"}), self._role),
             "gcp:storage/getBucket:getBucket": (frozenset({"name", "project"}), self._bucket),
             "gcp:storage/getProjectServiceAccount:getProjectServiceAccount": (
                 frozenset({"project", "userProject"}),
@@ -105,6 +106,12 @@ class GcpProvider(ResourceProvider):
         rules = lifecycle.looked_up(found.get("lifecycle", {}).get("rule", ()))
         same = ("location", "name", "selfLink", "storageClass")
         return {"id": found["name"], "lifecycleRules": rules, **{name: found[name] for name in same}}
+
+    def _role(self, args: Properties) -> Properties:
+        """Of what the real function tells: which role it is, and whether it is deleted."""
+        name = f"projects/{args.get('project') or self._session.project}/roles/{args['roleId']}"
+        found = self._session.api.call("GET", f"/v1/{name}")
+        return {"id": name, "name": name, "deleted": found.get("deleted", False), "roleId": args["roleId"]}
 
     def _client_config(self, args: Properties) -> Properties:  # noqa: ARG002 - it takes none
         """Who the provider acts as; the token is secret in the real schema, and not marked so by the bridge."""
