@@ -24,7 +24,7 @@ from lightly_infra.stack.settings import DATASETS_KEY, Settings
 from lightly_infra.updates.changes import Change, Failure, OnChange, OnLog, latest
 from lightly_infra.updates.command import Command
 from lightly_infra.updates.listener import Listener
-from lightly_infra.updates.messages import Scrubber
+from lightly_infra.updates.messages import PUBLIC, Scrubber
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -149,7 +149,7 @@ class Deployed:
                 for secret in _leaves(json.loads(value["plaintext"])):
                     self._hide(secret)
                 return _HIDDEN
-            return {key: self._hidden(inner) for key, inner in value.items()}
+            return {key: self._hidden(inner) for key, inner in value.items() if key not in PUBLIC}
         return [self._hidden(inner) for inner in value] if isinstance(value, list) else value
 
     def _ask(self, command: Callable[[], _T]) -> _T:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 _SHORTEST_SECRET: Final = 4  # characters: hiding every "a" would hide the message
 _SHORTEST_LINE: Final = 16
+PUBLIC: Final = frozenset({"effectiveLabels", "pulumiLabels"})
+"""Properties that pulumi-gcp marks as secrets, and that hold none: "true" and the names of components would be hidden
+in every message ("Labels", terraform-provider-google; `goog-pulumi-provisioned`)."""
 _TRACEBACK: Final = "Traceback (most recent call last):\n"
 # Module and class names of exceptions mean nothing to people; the plain names of builtins may ("KeyError: 'x'").
 _CLASS: Final = re.compile(r"(?:(?:\w+\.)+\w+|Exception|RuntimeError|RunError|ValueError): ")

@@ -277,6 +277,13 @@ def test_known_secrets_are_hidden_in_every_form_and_short_ones_left_alone() -> N
     assert told == "[secret] [secret] [secret] [secret] True open abc [secret]"
 
 
+def test_labels_that_google_clouds_sdk_marks_as_secrets_are_none() -> None:
+    scrubber = Scrubber()
+    labels = Secret({"goog-pulumi-provisioned": "true", "lightly-infra-name": "lightly-scenes-input"})
+    scrubber.learn({"effectiveLabels": labels, "pulumiLabels": labels, "privateKey": Secret("canary-key")})
+    assert scrubber.scrub("true lightly-scenes-input canary-key") == "true lightly-scenes-input [secret]"
+
+
 @pytest.mark.parametrize(
     ("field", "value", "named"),
     [

@@ -126,7 +126,7 @@ class EmbeddedEngine:
         scrubber = Scrubber()
         scrubber.learn(*(program.config.get(key, "") for key in program.secret_keys), secret=True)
         for resource in self._resources:
-            scrubber.learn(resource.inputs, resource.outputs, known=resource.inputs)
+            scrubber.learn(resource.inputs, resource.outputs)
         providers = Providers(self._plugins, program, snapshot.current)
         tell = self._teller(scrubber)
         hooks = ErrorHooks(lambda message: tell("warning", message))

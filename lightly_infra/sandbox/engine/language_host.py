@@ -51,7 +51,8 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer, events_pb2_grpc.Ev
         self._learn = learn
         self._runs: list[ProgramRun] = []
         self._running = threading.Lock()
-        self._server = grpc.server(ThreadPoolExecutor(8))
+        self._threads = ThreadPoolExecutor(8, thread_name_prefix="pulumi-language-host")
+        self._server = grpc.server(self._threads)
         language_pb2_grpc.add_LanguageRuntimeServicer_to_server(self, self._server)
         events_pb2_grpc.add_EventsServicer_to_server(self, self._server)
         self.address = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
@@ -69,6 +70,7 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer, events_pb2_grpc.Ev
             for run in self._runs:
                 run.close()
         self._server.stop(grace=5).wait()
+        self._threads.shutdown()  # gRPC leaves them to whoever gave them
 
     def StreamEvents(self, request_iterator: Iterator[Any], context: object) -> empty_pb2.Empty:  # noqa: N802, ARG002
         """Takes the CLI's events."""

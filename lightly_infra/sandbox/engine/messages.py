@@ -14,15 +14,11 @@ if TYPE_CHECKING:
 class Scrubber(messages.Scrubber):
     """Replaces every known secret in a text by `[secret]`. Safe to use from several threads."""
 
-    def learn(self, *values: Any, secret: bool = False, known: Any = None) -> None:
-        """Remembers what is marked secret in the values; with `secret` all of them are.
-
-        What stands unmarked in `known` is none: pulumi-gcp marks all labels of a bucket, given ones too.
-        """
-        public = {str(plain(leaf)) for leaf, marked in walk(known) if not marked}
+    def learn(self, *values: Any, secret: bool = False) -> None:
+        """Remembers what is marked secret in the values; with `secret` all of them are."""
         for value in values:
+            if isinstance(value, dict):
+                value = {key: it for key, it in value.items() if key not in messages.PUBLIC}
             for leaf, marked in walk(value, secret=secret):
                 if marked and not isinstance(leaf, bool | Unknown | None):
-                    text = str(plain(leaf))
-                    if text not in public:
-                        self.hide(text)
+                    self.hide(str(plain(leaf)))

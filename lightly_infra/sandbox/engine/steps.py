@@ -63,7 +63,7 @@ class Run:
         for key, given in state.inputs.items():
             if isinstance(given, Secret) and not isinstance(state.outputs.get(key, given), Secret):
                 state.outputs[key] = Secret(state.outputs[key])
-        self.scrubber.learn(state.inputs, state.outputs, known=state.inputs)
+        self.scrubber.learn(state.inputs, state.outputs)
 
 
 class Step(Protocol):
