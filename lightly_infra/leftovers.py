@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from lightly_infra import ownership
@@ -29,6 +29,30 @@ class Leftover:
 
     commands: tuple[str, ...] = ()
     """What removes it; nothing for storage, whose data stays until somebody deletes it on purpose."""
+
+
+@dataclass(frozen=True)
+class Marked:
+    """Something at a cloud that may carry a stack's marks, and that its state may know."""
+
+    kind: str
+    name: str
+    description: str = ""
+    """What there is instead of marks on Google Cloud's identities."""
+
+    marks: Mapping[str, str] = field(default_factory=dict)
+    """Tags, labels or metadata."""
+
+    within: str | None = None
+    """Which other thing goes together with this one, if it is removed."""
+
+    commands: tuple[str, ...] = ()
+    """As of `Leftover`."""
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether this package has made it, for whichever stack."""
+        return ownership.PACKAGE in self.marks.values() or _DESCRIBED.search(self.description) is not None
 
 
 class CannotListError(Exception):
@@ -62,6 +86,18 @@ class Known:
         if name in self.names:
             return None
         return next((it for stack in self.stacks if (it := ownership.name_in(marks, stack)) is not None), None)
+
+    def leftovers(self, found: Iterable[Marked]) -> Iterator[Leftover]:
+        """What of it is this stack's, and is not known."""
+        gone = set()
+        for it in found:
+            described = (ownership.name_in_description(it.description, stack) for stack in self.stacks)
+            component = self.component(it.name, it.marks)
+            if it.description and it.name not in self.names:
+                component = next((name for name in described if name is not None), component)
+            if component is not None and it.within not in gone:
+                gone.add(it.name)
+                yield Leftover(it.kind, it.name, component, it.commands)
 
 
 def _stacks(inputs: Mapping[str, Any]) -> Iterator[str]:

@@ -56,7 +56,7 @@ def check(
 ) -> None:
     """Check a deployed stack: permissions, credentials, drift, inputs that a run would skip, and what was left behind.
 
-    Asks Lightly (LIGHTLY_TOKEN, or lightly-infra:token of the stack), the Pulumi CLI and AWS. What is left behind are
+    Asks Lightly (LIGHTLY_TOKEN, or lightly-infra:token of the stack), the Pulumi CLI and the clouds. What is left behind are
     identities that carry the stack's marks and that its state does not know, with the commands that remove them, and
     storage that is kept. Changes nothing.
     """
@@ -155,10 +155,12 @@ def examine(stack: Stack, log: Log, *, drift: bool, run_days: float | None, tell
     except ValueError as error:
         tell.refuse(str(error))
     if drift:
-        with tell.progress("Looking for what was left behind"):
-            found += leftovers.find(stack.settings, stack.known)
-        with tell.progress("Looking for drift") as on_change:
-            found.append(health.drift(*stack.drift(on_change)))
+        with leftovers.asked() as listed:
+            with tell.progress("Looking for drift") as on_change:
+                drifted = health.drift(*stack.drift(on_change))
+            with tell.progress("Looking for what was left behind"):
+                found += leftovers.find(stack.settings, stack.known, listed)
+        found.append(drifted)
     of_data, warnings = health.warned(log.warnings, datasets)
     return health.Health(stack.name, (*found, *of_data), tuple(warnings))
 

@@ -16,7 +16,7 @@ from lightly_infra.permissions import Purpose
 from lightly_infra.provider import Dataset as Registration
 from lightly_infra.provider import DatasetResourceArgs
 from lightly_infra.provider.session import TOKEN_CONFIG_KEY
-from lightly_infra.stack import lifecycles, previous, transitions
+from lightly_infra.stack import leftovers, lifecycles, previous, transitions
 from lightly_infra.stack.builder import Builders, datasource_name, resource_name
 from lightly_infra.stack.settings import DATASETS_KEY, LIGHTLY_ACCOUNT_KEY, Settings
 
@@ -60,6 +60,7 @@ def deploy(settings: Settings) -> None:
         transitions.check(settings.datasets, before)
     builders = Builders(settings)
     lifecycles.check(settings, builders)
+    leftovers.answer(settings, builders)
     staying = transitions.Staying(before) if before is not None else None
     program = _Program(settings, builders)
     built = {key: program.dataset(key, dataset) for key, dataset in settings.datasets.items()}

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
 from lightly_infra import epochs, paths
+from lightly_infra.leftovers import CannotListError
 from lightly_infra.retention import Expiry
 from lightly_infra.spec.fields import BucketSpec, DatasourceSpec
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import pulumi
 
     from lightly_infra.clouds.interface import CloudDatasource
+    from lightly_infra.leftovers import Marked
     from lightly_infra.listing import Listing
     from lightly_infra.permissions import Purpose
     from lightly_infra.retention import Rule
@@ -77,6 +79,14 @@ class CloudBuilder(ABC, Generic[_Spec]):
         Raises:
             RulesUnreadable: they cannot be listed.
         """
+
+    async def marked(self) -> Sequence[Marked]:
+        """What this package has made where the stack's datasources are, where only the stack's provider can tell.
+
+        Raises:
+            CannotListError: it cannot be listed.
+        """
+        raise CannotListError("it cannot be listed from here")
 
     def declared(self, kind: type[_Spec]) -> Iterator[_Spec]:
         """All datasources of the stack on this cloud."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from lightly_infra.clouds import gcp
-from lightly_infra.clouds.gcp import lifecycle
+from lightly_infra.clouds.gcp import leftovers, lifecycle
 from lightly_infra.spec.gcs import GcsSpec
 from lightly_infra.stack.builder import BucketBuilder, access_name
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from lightly_infra.clouds.gcp.access import Access
     from lightly_infra.clouds.interface import CloudDatasource
+    from lightly_infra.leftovers import Marked
     from lightly_infra.listing import Listing
     from lightly_infra.permissions import Purpose
     from lightly_infra.retention import Rule
@@ -51,6 +53,11 @@ class Builder(BucketBuilder[GcsSpec, gcp.Bucket]):
     async def listing(self, wanted: GcsSpec, most: int) -> Listing:
         """Listed as whoever the stack's provider acts as."""
         return await lifecycle.objects(str(wanted.bucket), wanted.prefix, most)
+
+    async def marked(self) -> Sequence[Marked]:
+        """Of every project that the stack uses, as whoever its provider acts as."""
+        projects = sorted({it.project for it in self.declared(GcsSpec)})
+        return [found for each in await asyncio.gather(*map(leftovers.marked, projects)) for found in each]
 
     def make_bucket(self, name: str, wanted: GcsSpec, opts: pulumi.ResourceOptions) -> gcp.Bucket:
         """A bucket as the YAML wants it."""

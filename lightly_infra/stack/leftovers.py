@@ -2,46 +2,95 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
-from typing import TYPE_CHECKING, Final
+import tempfile
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from pulumi.runtime.sync_await import _sync_await
 
 from lightly_infra import health
-from lightly_infra.leftovers import CannotListError
+from lightly_infra.leftovers import CannotListError, Marked
 from lightly_infra.spec.obs import ObsSpec
 from lightly_infra.spec.s3 import S3Spec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from lightly_infra.leftovers import Known, Leftover
     from lightly_infra.spec.fields import DatasourceSpec
+    from lightly_infra.stack.builder import Builders
     from lightly_infra.stack.settings import Settings
 
-# Nothing that this package needs anyway can list these. `{stack}` is what the marks say of the stack.
+# Where it cannot be listed. `{stack}` is what the marks say of the stack.
 _BY_HAND: Final[Mapping[str, str]] = {
     "azure": "az resource list --tag 'lightly-infra:stack={stack}' --output table",
     "gcs": "gcloud iam service-accounts list --project {project} --filter 'description~\"of stack {stack}\\.\"'",
 }
+_ASKED: Final = "LIGHTLY_INFRA_MARKED"
+"""Names the file that the program writes what it has listed to: it alone knows who the stack's providers act as."""
+
+Answer = dict[str, Any]
 
 
-def find(settings: Settings, known: Known) -> Iterator[health.Finding]:
+@contextmanager
+def asked() -> Iterator[Path]:
+    """Has programs that run within list what this package has made, into a file."""
+    with tempfile.TemporaryDirectory(prefix="lightly-infra-") as folder:
+        file = Path(folder) / "marked.json"
+        os.environ[_ASKED] = str(file)
+        try:
+            yield file
+        finally:
+            del os.environ[_ASKED]
+
+
+def answer(settings: Settings, builders: Builders) -> None:
+    """In the program: lists what was asked for, if anything was."""
+    if file := os.environ.get(_ASKED):
+        clouds = sorted(_BY_HAND.keys() & _clouds(settings).keys())
+        Path(file).write_text(json.dumps(_sync_await(_listed(builders, clouds))), encoding="utf-8")
+
+
+async def _listed(builders: Builders, clouds: Sequence[str]) -> dict[str, Answer]:
+    async def one(cloud: str) -> Answer:
+        try:
+            return {"marked": [asdict(it) for it in await builders.of(cloud).marked() if it.is_ours]}
+        except CannotListError as error:
+            return {"refused": str(error)}
+
+    return dict(zip(clouds, await asyncio.gather(*map(one, clouds)), strict=True))
+
+
+def find(settings: Settings, known: Known, told: Path | None = None) -> Iterator[health.Finding]:
     """Of every cloud that the stack uses.
 
     Args:
         settings: The stack's.
         known: What its state knows.
+        told: What the stack's program has listed.
     """
-    clouds: dict[str, DatasourceSpec] = {}
-    for dataset in settings.datasets.values():
-        clouds |= {cloud.cloud: cloud.datasource for cloud in dataset.datasources.values()}
-    for cloud, source in clouds.items():
+    answers: dict[str, Answer] = json.loads(told.read_bytes()) if told and told.is_file() else {}
+    for cloud, source in _clouds(settings).items():
         try:
-            yield from health.leftovers(cloud, list(_of(cloud, source, settings, known)))
+            yield from health.leftovers(cloud, list(_of(cloud, source, settings, known, answers.get(cloud, {}))))
         except CannotListError as error:
             yield health.not_listed(cloud, str(error))
 
 
-def _of(cloud: str, source: DatasourceSpec, settings: Settings, known: Known) -> Iterator[Leftover]:
+def _clouds(settings: Settings) -> dict[str, DatasourceSpec]:
+    """A datasource of every cloud that the stack uses."""
+    clouds: dict[str, DatasourceSpec] = {}
+    for dataset in settings.datasets.values():
+        clouds |= {cloud.cloud: cloud.datasource for cloud in dataset.datasources.values()}
+    return clouds
+
+
+def _of(cloud: str, source: DatasourceSpec, settings: Settings, known: Known, answer: Answer) -> Iterator[Leftover]:
     if not known.stacks:
         raise CannotListError("nothing in the state carries marks yet: run `pulumi up`, which adds them")
     if isinstance(source, S3Spec):
@@ -57,7 +106,10 @@ def _of(cloud: str, source: DatasourceSpec, settings: Settings, known: Known) ->
         server = connection.Server(source.endpoint, source.region, source.addressing)
         acting = connection.Settings.read(os.environ, settings.config.get)
         return iter(of_obs.find(server, acting, known))
+    if "marked" in answer:
+        return known.leftovers(Marked(**it) for it in answer["marked"])
     # The shortest is a label, which all clouds allow; of several the tag says most.
     stack = min(known.stacks, key=len) if cloud == "gcs" else max(known.stacks, key=len)
     command = _BY_HAND[cloud].format(stack=stack, project=getattr(source, "project", None))
-    raise CannotListError(f"it cannot be listed from here; `{command}` shows what there is")
+    why = answer.get("refused", "the stack's program has not listed it")
+    raise CannotListError(f"{why}; `{command}` shows what there is")

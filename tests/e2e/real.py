@@ -51,6 +51,8 @@ class Project:
             "COLUMNS": "200",
             **{name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")},
         }
+        self.extra: dict[str, str] = {}
+        """What commands see besides."""
         self.pulumi("stack", "init", stack)
         self.write({"aws:region": REGION, "lightly-infra:datasets": dict(datasets)})
 
@@ -65,9 +67,13 @@ class Project:
         text = yaml.safe_dump({**kept, "config": dict(config)}, sort_keys=False)
         self.file.write_text(text.replace("config:\n", f"config:\n  {COMMENT}\n"), encoding="utf-8")
 
+    def attempt(self, *args: str) -> subprocess.CompletedProcess[str]:
+        """Runs the Pulumi CLI, which may fail."""
+        return self._run(["pulumi", *args, "--non-interactive"])
+
     def pulumi(self, *args: str) -> subprocess.CompletedProcess[str]:
         """Runs the Pulumi CLI."""
-        done = self._run(["pulumi", *args, "--non-interactive"])
+        done = self.attempt(*args)
         assert done.returncode == 0, done.stdout + done.stderr
         return done
 
@@ -106,9 +112,14 @@ class Project:
         """Where the stack's locks are."""
         return self.directory.parent / "state" / ".pulumi" / "locks" / "organization" / "acme" / self.stack
 
+    @property
+    def home(self) -> str:
+        """The CLI's."""
+        return self._environment["PULUMI_HOME"]
+
     def processes(self) -> set[int]:
         """What the CLI, or we, have started for this project and that still runs. Looks at /proc."""
-        found, home = set(), f"PULUMI_HOME={self._environment['PULUMI_HOME']}".encode()
+        found, home = set(), f"PULUMI_HOME={self.home}".encode()
         for environ in Path("/proc").glob("[0-9]*/environ"):
             try:
                 if home in environ.read_bytes().split(b"\0"):
@@ -121,7 +132,7 @@ class Project:
         return subprocess.run(
             command,
             cwd=self.directory,
-            env={**self._environment, **self.sandbox.environment, **environment},
+            env={**self._environment, **self.sandbox.environment, **self.extra, **environment},
             capture_output=True,
             text=True,
             stdin=subprocess.DEVNULL,

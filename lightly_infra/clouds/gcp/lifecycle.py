@@ -82,8 +82,13 @@ async def objects(bucket: str, prefix: str, most: int) -> Listing:
     raise unreadable(what, said, _REMEDIES, otherwise, [token])
 
 
+def endpoint() -> str:
+    """Where Cloud Storage is."""
+    return os.environ.get(_EMULATOR) or _ENDPOINT
+
+
 def _pages(bucket: str, prefix: str, token: str) -> Iterator[Page]:
-    url = f"{os.environ.get(_EMULATOR) or _ENDPOINT}/storage/v1/b/{quote(bucket, safe='')}/o"
+    url = f"{endpoint()}/storage/v1/b/{quote(bucket, safe='')}/o"
     params = {"prefix": prefix, "maxResults": str(PAGE), "fields": _FIELDS}
     with rest.Rest(url) as api:
         while True:

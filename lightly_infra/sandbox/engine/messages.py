@@ -17,8 +17,8 @@ class Scrubber(messages.Scrubber):
     def learn(self, *values: Any, secret: bool = False) -> None:
         """Remembers what is marked secret in the values; with `secret` all of them are."""
         for value in values:
-            if isinstance(value, dict):
-                value = {key: it for key, it in value.items() if key not in messages.PUBLIC}
-            for leaf, marked in walk(value, secret=secret):
+            named = isinstance(value, dict)
+            told = {key: it for key, it in value.items() if key not in messages.PUBLIC} if named else value
+            for leaf, marked in walk(told, secret=secret):
                 if marked and not isinstance(leaf, bool | Unknown | None):
                     self.hide(str(plain(leaf)))

@@ -78,6 +78,7 @@ class GcpCloud(EmulatedCloud):
         """What sends our provider here, as the administrator, and official clients of Cloud Storage."""
         return {
             clients.ENDPOINT: self.emulator.url,
+            "GOOGLE_IAM_CUSTOM_ENDPOINT": f"{self.emulator.url}/v1/",
             clients.TOKEN: self.emulator.token,
             clients.PROJECT: PROJECT,
         }

@@ -135,6 +135,7 @@ class Accounts:
         one = "/v1/projects/{project}/serviceAccounts/{email}"
         return [
             Route("/v1/projects/{project}/serviceAccounts", self._create, methods=["POST"]),
+            Route("/v1/projects/{project}/serviceAccounts", self._list, methods=["GET"]),
             Route(f"{one}/keys", self._create_key, methods=["POST"]),
             Route(f"{one}/keys", self._list_keys, methods=["GET"]),
             Route(f"{one}/keys/{{key}}", self._get_key, methods=["GET"]),
@@ -160,6 +161,11 @@ class Accounts:
         _fill(account, given)
         self._accounts[email] = account
         return JSONResponse(account.document())
+
+    async def _list(self, request: Request) -> Response:
+        """All at once: Google gives pages of 20 to 100."""
+        there = [it for it in self._accounts.values() if it.project == request.path_params["project"]]
+        return JSONResponse({"accounts": [it.document() for it in there]})
 
     async def _get(self, request: Request) -> Response:
         return JSONResponse(self._account(request).document())

@@ -100,6 +100,7 @@ class Roles:
         one = "/v1/projects/{project}/roles/{role}"
         return [
             Route("/v1/projects/{project}/roles", self._create, methods=["POST"]),
+            Route("/v1/projects/{project}/roles", self._list, methods=["GET"]),
             Route(f"{one}:undelete", self._undelete, methods=["POST"]),
             Route(one, self._get, methods=["GET"]),
             Route(one, self._patch, methods=["PATCH"]),
@@ -120,6 +121,12 @@ class Roles:
         _fill(role, body.get("role", {}))
         self._roles[name] = role
         return JSONResponse(role.document(name))
+
+    async def _list(self, request: Request) -> Response:
+        """All at once, without deleted ones and without their permissions, as the BASIC view has them."""
+        start = _NAME.format(project=request.path_params["project"], role="")
+        there = [it.document(name) for name, it in self._roles.items() if name.startswith(start) and not it.deleted]
+        return JSONResponse({"roles": [{k: v for k, v in it.items() if k != "includedPermissions"} for it in there]})
 
     async def _get(self, request: Request) -> Response:
         name, role = self._role(request)
