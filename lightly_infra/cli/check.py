@@ -56,9 +56,9 @@ def check(
 ) -> None:
     """Check a deployed stack: permissions, credentials, drift, inputs that a run would skip, and what was left behind.
 
-    Asks Lightly (LIGHTLY_TOKEN, or lightly-infra:token of the stack), the Pulumi CLI and the clouds. What is left behind are
-    identities that carry the stack's marks and that its state does not know, with the commands that remove them, and
-    storage that is kept. Changes nothing.
+    Asks Lightly (LIGHTLY_TOKEN, or lightly-infra:token of the stack), the Pulumi CLI and the clouds. What is left
+    behind are identities that carry the stack's marks and that its state does not know, with the commands that remove
+    them, and storage that is kept. Changes nothing.
     """
     with told(as_json=as_json, refusal=REFUSAL, leaves="nothing was changed") as tell:
         from lightly_infra.deployed import CannotAsk, Deployed
