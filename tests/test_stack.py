@@ -137,6 +137,7 @@ def test_the_dataset_is_registered_as_the_yaml_says() -> None:
             "LIGHTLY": {"type": "S3DelegatedAccess"},
         },
         "replace_datasources": False,
+        "previewing": False,
     }
 
 

@@ -225,9 +225,9 @@ def test_a_bucket_without_a_name_gets_a_lower_case_one_that_stays(aws: Driver) -
     assert made.id.startswith("raw-data-")
     assert len(made.id) == len("raw-data-") + 7
     assert not aws.diff(made, {}).diffs
-    # A name of one's own replaces it, the old one can go afterwards; without it again, a new one is made.
+    # A given name replaces it, and the bridge deletes first wherever one is given.
     assert list(aws.diff(made, {"bucket": "of-my-own"}).replaces) == ["bucket"]
-    assert not aws.diff(made, {"bucket": "of-my-own"}).deleteBeforeReplace
+    assert aws.diff(made, {"bucket": "of-my-own"}).deleteBeforeReplace
 
 
 def test_a_bucket_prefix_is_completed_and_is_no_drift(aws: Driver) -> None:
