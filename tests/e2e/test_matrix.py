@@ -80,7 +80,7 @@ def test_the_first_up_makes_everything_and_proves_it(
             it for it in Allowed if (tried := proved.permission(source.purpose, it)) and tried.outcome == "allowed"
         }
         assert allowed == {it for it in Allowed if is_granted(source.purpose, it)}
-    assert len(sandbox.lightly.requests) == 4, "a dataset costs four calls"
+    assert len(sandbox.lightly.requests) == 6, "a dataset costs six calls"
 
 
 def test_what_must_be_refused_was_tried_and_refused(
