@@ -108,7 +108,7 @@ class Faulty:
             await self.inner(scope, receive, send)
             return
         if self.is_dead():
-            await _cut(send)
+            await _cut(scope, send)
             return
         fault = self._due(scope)
         if fault is None:
@@ -136,9 +136,9 @@ class Faulty:
             await self.inner(scope, receive, _nowhere)
         if kind in KILLS:
             self.kill()
-            await _cut(send)
+            await _cut(scope, send)
         elif kind in {"cut", "lost"}:
-            await _cut(send)
+            await _cut(scope, send)
         elif kind == "login page":
             await _answer(send, 200, b"text/html", _PAGE)
         elif kind == "ignored":
@@ -197,8 +197,11 @@ async def _answer(send: Any, status: int, kind: bytes, body: bytes) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-async def _cut(send: Any) -> None:
-    """Half an answer, after which the server hangs up."""
+async def _cut(scope: Message, send: Any) -> None:
+    """Half an answer, after which the server hangs up; to HEAD, of which half an answer would be a whole one, 502."""
+    if scope["method"] == "HEAD":
+        await _answer(send, 502, b"", b"")
+        return
     headers = [(b"content-length", b"1000"), (b"content-type", b"application/json"), (b"connection", b"close")]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": b"{", "more_body": True})
