@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 # What may be said of credentials that make no sense; anything else says nothing about them.
 _REFUSALS = frozenset({400, 409, 422})
+_NOTHING_THERE = "DATASET_DATASOURCE_UNKNOWN"
 _CORRECT = "Correct the new ones and run `pulumi up` again"
 _AGAIN = "Run `pulumi up` again when that is mended; the new ones may be fine"
 _PATIENCE = 5.0
@@ -100,8 +101,8 @@ def _works(
     except PermissionsMissing:
         return False
     except ApiError as error:
-        # Credentials that nobody can make sense of must not keep others from taking their place.
-        if error.status not in _REFUSALS:
+        # Credentials that nobody can make sense of, or that Lightly never took, must not keep others out.
+        if error.status not in _REFUSALS and error.code != _NOTHING_THERE:
             raise
         return False
     return True

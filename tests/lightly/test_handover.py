@@ -243,6 +243,15 @@ def test_credentials_that_nobody_can_make_sense_of_do_not_stand_in_the_way(platf
     assert platform.registered == NEW
 
 
+def test_what_lightly_answered_to_have_taken_and_has_not_does_not_stand_in_the_way(platform: Platform) -> None:
+    platform.good.add(NEW)
+    platform.server.datasets[platform.dataset_id].datasources.clear()
+
+    platform.hand_over()
+
+    assert platform.registered == NEW
+
+
 def test_what_a_killed_run_has_left_is_put_right_before_anything(platform: Platform) -> None:
     platform.set(config("canary-of-a-wrong-key"))
     platform.server._log.requests.clear()

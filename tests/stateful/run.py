@@ -461,6 +461,9 @@ class _Runner:
 
     def _resolved(self, fault: Fault | None) -> Fault | None:
         """A fault names clouds by their number."""
+        if fault is not None and fault.kind == "ignored" and self.stack.clouds() & {"gcs", "azure"}:
+            # Nothing of their credentials is visible: what ADR 23 says that it costs.
+            fault = replace(fault, kind="login page")
         if fault is None or not fault.at.startswith("cloud"):
             return fault
         clouds = sorted(self.stack.clouds())
