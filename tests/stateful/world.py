@@ -241,7 +241,8 @@ class World:
         return {tuple(it) for it in self._door("s3", method="GET")["things"]}
 
     def _list_obs(self) -> set[Thing]:
-        return {tuple(it) for it in self._door("obs", method="GET")["things"]}
+        # Whoever deploys comes with the emulator, whenever that starts.
+        return {tuple(it) for it in self._door("obs", method="GET")["things"] if "user/deployer" not in str(it)}
 
     def _list_gcs(self) -> set[Thing]:
         emulator = self.sandbox.gcp.emulator
