@@ -17,7 +17,7 @@ import pytest
 from lightly_infra.sandbox.environment import Sandbox
 from tests.e2e import killing
 from tests.e2e.clouds import CLOUDS
-from tests.e2e.real import REGION, Project
+from tests.e2e.real import REGION, Project, document
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,6 +85,16 @@ class Stack:
             self._obey(done.stdout + done.stderr)
         pytest.fail(done.stdout + done.stderr)
 
+    def is_well(self, cloud: str) -> None:
+        """Whether all is as declared, and what the killed runs left is listed, where `check` can."""
+        done = self.project.lightly_infra("check", "--stack", "dev", "--json")
+        found = document(done)["findings"]
+        (drift,) = (it for it in found if it["subject"] == "drift")
+        assert drift["state"] == "healthy", drift
+        left = [it for it in found if it["subject"] == "left behind"]
+        assert left
+        assert ("unknown" in {it["state"] for it in left}) == (cloud == "azure"), left
+
     def _obey(self, said: str) -> None:
         said = " ".join(said.split())
         if found := re.search(r"left it, set `take_over: ([0-9a-f]{24})`", said):
@@ -96,6 +106,15 @@ class Stack:
         else:
             pytest.fail(f"no command is named in: {said}")
         self.obeyed.append(found[0])
+
+
+def keys(sandbox: Sandbox) -> set[str]:
+    """The ids of all access keys on AWS."""
+    if "s3" not in sandbox._started:
+        return set()
+    iam = sandbox.aws.client("iam")
+    users = [it["UserName"] for it in iam.list_users()["Users"]]
+    return {key["AccessKeyId"] for it in users for key in iam.list_access_keys(UserName=it)["AccessKeyMetadata"]}
 
 
 @pytest.fixture
@@ -116,18 +135,24 @@ def test_killed_the_next_run_converges(tmp_path: Path, sandbox: Sandbox, cloud: 
     while came:
         if operation != "up":
             stack.until_done("up")
+        before = keys(sandbox)
         with killing.killed_at(stack.project, at) as left:
             done = stack.run(operation, at)
         came = left.read_text(encoding="utf-8") in {"0", "-1"} and done.returncode != 0
         assert came or done.returncode == 0, done.stdout + done.stderr
         if came:
             stack.project.attempt("cancel", "--yes", "--stack", "dev")
+        if operation == "revoke" and came:
+            again = stack.run(operation, at)
+            assert again.returncode == 0, again.stdout + again.stderr
         if operation != "destroy":
             stack.until_done("up")
             (dataset,) = sandbox.lightly.datasets.values()
             assert set(dataset.datasources) == {"INPUT", "LIGHTLY"}
+            if operation == "revoke":
+                assert not before & keys(sandbox), "what Lightly held has ended"
             stack.write()  # `take_over` has done its work
-            stack.project.pulumi("preview", "--expect-no-changes", "--stack", "dev")
+            stack.is_well(cloud)
         if operation in {"up", "destroy"} or not came or not every:
             stack.until_done("destroy")
             assert not sandbox.lightly.datasets
