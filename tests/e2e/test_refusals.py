@@ -134,10 +134,7 @@ def test_a_lost_answer_to_create_makes_no_second_dataset(
     sandbox: Sandbox, program: Make, street_scenes: Datasets
 ) -> None:
     # The server has done it and answers that it has not: what a broken gateway does.
-    import httpx
-
-    httpx.post(f"{sandbox.lightly.url}/v1/datasets?token={sandbox.token}", json={"name": "street-scenes"})
-    sandbox.lightly.fail_next("POST", "/v1/datasets$", 502, times=1)
+    sandbox.lightly.fail_next("POST", "/v1/datasets$", 502, times=1, after=True)
 
     result = sandbox.up(program(street_scenes))
 
