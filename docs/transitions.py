@@ -84,7 +84,7 @@ TRANSITIONS: Final = {
 def markdown() -> str:
     """The table, for `docs/transitions.md`."""
     lines = [
-        "| change | made | removed, last | stays, outside of the stack | Lightly is told anew |",
+        "| change | made | removed, last | kept, no longer managed | Lightly is told anew |",
         "| --- | --- | --- | --- | --- |",
     ]
     for it in TRANSITIONS.values():

@@ -64,9 +64,9 @@ class Deployed:
             on_log: Takes what the program logs.
 
         Raises:
-            ProjectError: There is no project here, or this is no stack's name.
+            ProjectError: There is no project here, or this is not a valid stack name.
             CannotAsk: There is no CLI, or it cannot read the stack.
-            SpecError: Its config does not hold.
+            SpecError: Its config is invalid.
         """
         # An empty one would stand for whichever stack is selected.
         if (problem := files.name_problem(name, qualified=True)) is not None:

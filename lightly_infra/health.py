@@ -48,6 +48,12 @@ _STYLES: Final[Mapping[State, str]] = {
     State.UNKNOWN: "red",
     State.EXPIRING: "yellow",
 }
+_SAID: Final[Mapping[State, str]] = {
+    State.HEALTHY: "is healthy",
+    State.BROKEN: "is broken",
+    State.UNKNOWN: "could not be asked in whole",
+    State.EXPIRING: "needs attention",
+}
 _MOST_NAMED: Final = 5
 
 
@@ -138,7 +144,7 @@ class Health:
             state = Text(it.state, style=_STYLES[it.state])
             table.add_row(it.dataset or "", it.datasource or "", it.subject, state, Text(it.message, overflow="fold"))
         warnings = (Text(f"warning: {it}", style="yellow") for it in dict.fromkeys(self.warnings))
-        return Group(table, *warnings, Text.assemble("The stack is ", (self.state, _STYLES[self.state])))
+        return Group(table, *warnings, Text.assemble("The stack ", (_SAID[self.state], _STYLES[self.state])))
 
 
 # -- permissions

@@ -129,7 +129,7 @@ class Renewal:
             why = "the update is not done: run `pulumi up`" if not complete else "it is as it was"
             return Renewed(key, purpose, renewed=False, note=f"not renewed: {why}", facts=known)
         if not complete:
-            note = "registered, but the one before lives: run `pulumi up` again"
+            note = "registered, but the previous one lives: run `pulumi up` again"
             return Renewed(key, purpose, renewed=False, note=note, facts=known)
         path = str(_found(after, "datasets", key, purpose).get("path") or "")
         return Renewed(key, purpose, renewed=True, note=self._left_to_do(source, before, path), facts=known)
@@ -139,7 +139,7 @@ class Renewal:
         if not self.revokes or not before.get("signed_with"):
             return ""
         return (
-            f"the SAS before lives until {before.get('expires')}: regenerate {before['signed_with']} of its account to "
+            f"the previous SAS lives until {before.get('expires')}: regenerate {before['signed_with']} of its account to "
             f"end it, and with it all else that uses that key: `{source.how_to_end(str(before['signed_with']), path)}`"
         )
 

@@ -192,9 +192,9 @@ def test_a_file_that_cannot_be_written_leaves_none(server: LightlyServer, projec
 @pytest.mark.parametrize(
     ("args", "told"),
     [
-        (["--stack", "a/b"], "--stack: 'a/b' is no stack's name: use letters, digits, '.'"),
-        (["--stack", ".."], "--stack: '..' is no stack's name: use letters"),
-        (["--stack=-f"], "--stack: '-f' is no stack's name: use letters"),
+        (["--stack", "a/b"], "--stack: 'a/b' is not a valid stack name: use letters, digits, '.'"),
+        (["--stack", ".."], "--stack: '..' is not a valid stack name: use letters"),
+        (["--stack=-f"], "--stack: '-f' is not a valid stack name: use letters"),
         (["--directory", "/nonexistent"], "--directory '/nonexistent': there is no such directory; make it first"),
         (["--token-env", "NOBODY_HAS_SET_IT"], "--token-env: NOBODY_HAS_SET_IT is not set; copy the token from"),
     ],

@@ -263,6 +263,12 @@ def test_warnings_are_shown_and_change_nothing() -> None:
     assert "The stack is healthy" in picture
 
 
+def test_a_stack_whose_input_is_merely_empty_is_not_called_expiring() -> None:
+    console = Console(width=100, file=io.StringIO(), record=True)
+    console.print(of(State.EXPIRING))
+    assert "The stack needs attention" in console.export_text()
+
+
 def test_machines_get_one_document() -> None:
     assert set(of(State.BROKEN).as_json()) == {"state", "stack", "findings", "warnings", "failures"}
     assert json.loads(json.dumps(of(State.BROKEN).as_json()))["findings"][0]["state"] == "broken"

@@ -497,7 +497,7 @@ def refused(datasets: Any, **options: Any) -> str:
 def test_a_bad_config_is_told_with_all_its_problems(preview: bool) -> None:
     datasets = example(input__s3__prefix="/raw", lightly__s3__region="mars")
     lines = refused(datasets, preview=preview).splitlines()
-    assert lines[0] == "the config of stack 'test' does not hold:"
+    assert lines[0] == "the config of stack 'test' is invalid:"
     assert [it.split(":")[0] for it in lines[1:]] == [
         "  street-scenes.input.s3.prefix",
         "  street-scenes.lightly.s3.region",

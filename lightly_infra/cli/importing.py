@@ -35,7 +35,7 @@ runtime: python
 """
 
 _PROGRAM: Final = '''\
-"""The program behind every stack. What there shall be stands in `Pulumi.<stack>.yaml` beside it."""
+"""The program behind every stack. `Pulumi.<stack>.yaml` beside it says what to deploy."""
 
 from lightly_infra.stack import main
 
@@ -51,9 +51,9 @@ def import_(
     dataset: Annotated[
         list[str] | None, typer.Option("--dataset", "-d", help="The name of a dataset. Repeatable. Default: all.")
     ] = None,
-    stack: Annotated[str, typer.Option("--stack", "-s", help="What the stack shall be called.")] = "imported",
+    stack: Annotated[str, typer.Option("--stack", "-s", help="The stack's name.")] = "imported",
     directory: Annotated[
-        Path, typer.Option("--directory", help="In a Pulumi project, or where one shall be.", file_okay=False)
+        Path, typer.Option("--directory", help="In a Pulumi project, or where to start one.", file_okay=False)
     ] = Path(),
     as_json: JsonOption = False,
 ) -> None:

@@ -23,7 +23,7 @@ REFUSED: Final = 2
 INTERRUPTED: Final = 130
 
 EXIT_CODES: Final = (
-    "Exit codes: 0 everything holds; 1 something failed or does not hold; 2 the input cannot be used and nothing was "
+    "Exit codes: 0 everything holds; 1 something failed or is invalid; 2 the input cannot be used and nothing was "
     "touched; 130 interrupted."
 )
 

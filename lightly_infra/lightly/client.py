@@ -450,7 +450,7 @@ def _kind(response: httpx.Response, code: str | None) -> tuple[type[ApiError], s
     if response.next_request is not None:
         return ApiError, (
             f"It redirects to {_target(response.next_request.url)}, which is not followed, "
-            "for the token would travel along; if that is right, set LIGHTLY_SERVER_LOCATION to it"
+            f"for the token would travel along; {_way_on(response.next_request.url)}"
         )
     if status in _REFUSED:
         return TokenRefused, "Check LIGHTLY_TOKEN: is it whole, still valid, and of a user who may do this?"
@@ -462,6 +462,15 @@ def _kind(response: httpx.Response, code: str | None) -> tuple[type[ApiError], s
     if status == _NOT_FOUND and code is None:
         return ApiError, "This does not look like the Lightly API: check LIGHTLY_SERVER_LOCATION"
     return ApiError, ""
+
+
+def _way_on(url: httpx.URL) -> str:
+    """What to do about a redirect: its target is proposed only where it would be taken."""
+    try:
+        wire.server(_target(url))
+    except InvalidInput:
+        return "it is no address that may be used: check LIGHTLY_SERVER_LOCATION, and any proxy on the way"
+    return "if that is right, set LIGHTLY_SERVER_LOCATION to it"
 
 
 def _target(url: httpx.URL) -> str:

@@ -137,7 +137,7 @@ def _try(client: LightlyClient, dataset_id: str, old: DatasourceConfig, new: Dat
         raise refused
     raise HandoverFailed(
         f"the new credentials of {_named(dataset_id, new)} "
-        f"{'do not work' if _is_about_credentials(refused) else 'could not be tried'} ({refused}), and the ones before "
+        f"{'do not work' if _is_about_credentials(refused) else 'could not be tried'} ({refused}), and the previous ones "
         f"could not be registered again ({lost}). Run `pulumi up` again: it does so first"
     )
 
@@ -147,7 +147,7 @@ def _what_holds(client: LightlyClient, dataset_id: str, old: DatasourceConfig) -
         state = "and work" if _works(client, dataset_id, old) else "but do not work at the moment, either"
     except LightlyError as error:
         state = f"but Lightly did not say whether they work ({error})"
-    return f"The ones before stay registered, {state}"
+    return f"The previous ones stay registered, {state}"
 
 
 def _is_about_credentials(error: LightlyError) -> bool:

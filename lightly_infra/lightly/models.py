@@ -140,7 +140,7 @@ def _external_id(value: SecretStr) -> SecretStr:
 def _role_arn(value: str) -> str:
     if not _ROLE_ARN.fullmatch(value):
         raise ValueError(
-            f"{value!r} is no role ARN that Lightly accepts: arn:aws:iam::123456789012:role/NAME. "
+            f"{value!r} is not a role ARN that Lightly accepts: arn:aws:iam::123456789012:role/NAME. "
             "Other partitions (aws-cn, aws-us-gov) are refused by Lightly: use access keys there"
         )
     return value

@@ -58,7 +58,7 @@ class Provider(LightlyProvider):
                     failures.append(CheckFailure(field, str(error)))
         if isinstance(kind, str) and kind not in set(models.DatasetType):
             known = ", ".join(models.DatasetType)
-            failures.append(CheckFailure("type", f"{kind!r} is no dataset type; use one of {known}"))
+            failures.append(CheckFailure("type", f"{kind!r} is not a dataset type; use one of {known}"))
         if (on_destroy := news.get("on_destroy")) not in {KEEP, DELETE}:
             failures.append(CheckFailure("on_destroy", f"{on_destroy!r}: use {KEEP!r} or {DELETE!r}"))
         # The old inputs are all there is to see here; `diff` looks again, at the outputs.

@@ -38,7 +38,7 @@ def settings(program: Program) -> shipped.Settings:
     """What the program's config declares for `lightly_infra.stack`; nothing where another program declares nothing.
 
     Raises:
-        SpecError: it does not hold.
+        SpecError: it is invalid.
     """
     if program.run is not shipped.main and shipped.DATASETS_KEY not in program.config:
         return shipped.Settings(datasets={})
@@ -49,7 +49,7 @@ def of_file(file: Path) -> Program:
     """The program that this package ships, with the config of a `Pulumi.<stack>.yaml` anywhere.
 
     Raises:
-        ProjectError: the file is not there, or is no stack's config.
+        ProjectError: the file is not there, or is not a stack's config.
     """
     stack = files.stack_of(file)
     if not re.fullmatch(r"[A-Za-z0-9_.-]{1,100}", stack):

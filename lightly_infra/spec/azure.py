@@ -40,7 +40,7 @@ def _location(value: str) -> str:
     # `azure-native:location` may be a display name, such as "West Europe".
     short = value.lower().replace(" ", "")
     if not re.fullmatch(r"[a-z0-9]+", short):
-        raise ValueError(f"{shown(value)} is no location's name; it looks like 'westeurope'")
+        raise ValueError(f"{shown(value)} is not a location's name; it looks like 'westeurope'")
     return short
 
 

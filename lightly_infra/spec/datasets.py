@@ -78,12 +78,12 @@ def _dataset_type(value: object) -> object:
         return DatasetType(value)
     if value is None:
         return None
-    raise ValueError(f"{shown(value)} is no dataset type; use one of {', '.join(DatasetType)}")
+    raise ValueError(f"{shown(value)} is not a dataset type; use one of {', '.join(DatasetType)}")
 
 
 def _former_key(value: str) -> str:
     if not paths.slug(value):
-        raise ValueError(f"{shown(value)} is no key of a dataset: it needs a letter or a digit")
+        raise ValueError(f"{shown(value)} is not a valid dataset key: it needs a letter or a digit")
     return value
 
 

@@ -73,7 +73,10 @@ def shown(value: object) -> str:
             return "empty"
         case str() | int() | float():
             text = repr(value)
-            return text if len(text) <= _MAX_SHOWN else f"{text[: _MAX_SHOWN - 1]}…"
+            if len(text) <= _MAX_SHOWN:
+                return text
+            closing = text[-1] if isinstance(value, str) else ""
+            return f"{text[: _MAX_SHOWN - 1 - len(closing)]}…{closing}"
         case _:
             return "a mapping" if isinstance(value, dict) else f"a {type(value).__name__}"
 
@@ -81,7 +84,7 @@ def shown(value: object) -> str:
 def _share(value: str) -> str:
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,37}", value):
         raise ValueError(
-            f"{shown(value)} is no name of a share; use at most 38 lower-case letters, digits and hyphens, first a "
+            f"{shown(value)} is not a valid share name; use at most 38 lower-case letters, digits and hyphens, first a "
             "letter or a digit"
         )
     return value

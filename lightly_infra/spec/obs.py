@@ -24,7 +24,7 @@ _SET_SECRET = "`pulumi config set --secret --path`"  # noqa: S105 - a command, a
 
 def _region(value: str) -> str:
     if not value or not value.replace("-", "").isalnum():
-        raise ValueError(f"{value!r} is no region; it looks like eu-de or cn-north-4")
+        raise ValueError(f"{value!r} is not a region; it looks like eu-de or cn-north-4")
     return value
 
 

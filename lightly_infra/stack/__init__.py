@@ -38,7 +38,7 @@ def main() -> None:
         settings = Settings.of_stack()
     except spec.SpecError as error:
         lines = "".join(f"\n  {problem}" for problem in error.problems)
-        raise pulumi.RunError(f"the config of stack {pulumi.get_stack()!r} does not hold:{lines}") from None
+        raise pulumi.RunError(f"the config of stack {pulumi.get_stack()!r} is invalid:{lines}") from None
     # Said here, once, instead of by every resource; a preview needs no token.
     if not pulumi.runtime.is_dry_run() and not _has_token():
         raise pulumi.RunError(

@@ -188,7 +188,7 @@ def warnings(look: Look) -> Iterator[str]:
 def remarks(look: Look) -> Iterator[str]:
     """What Lightly can read of an Input that is new or changed, and what could not be looked at."""
     if isinstance(look.listed, RulesUnreadable):
-        yield f"nobody has looked what lies under {look.path}: {look.listed}"
+        yield f"{look.path} could not be listed: {look.listed}"
         return
     found = listing.readable(look.listed, look.dataset_type)
     if look.changed and found.count:
@@ -197,7 +197,7 @@ def remarks(look: Look) -> Iterator[str]:
         kind = f" for {look.dataset_type}" if look.dataset_type else ""
         yield f"{count} {_files(found.count)}{kind} under {look.path}{ignored}"
     if isinstance(look.rules, RulesUnreadable):
-        yield f"nobody has looked whether retention_days deletes anything at once: {look.rules}"
+        yield f"it could not be checked whether retention_days deletes anything at once: {look.rules}"
     elif look.expires_anew and look.listed.objects and not _go_at_once(look, epochs.now()):
         first = min(look.listed.objects, key=lambda it: it.modified)
         gone = retention.expires(first.modified, first.key, [_rule(look)])

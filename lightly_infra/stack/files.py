@@ -79,7 +79,7 @@ def configs(root: Path) -> Path:
 
 
 def name_problem(stack: str, *, qualified: bool = False) -> str | None:
-    """Why something is no stack's name, if so: Pulumi's rules, and none that looks like an option.
+    """Why something is not a valid stack name, if it is not: Pulumi's rules, and none that looks like an option.
 
     Args:
         stack: the name.
@@ -88,7 +88,7 @@ def name_problem(stack: str, *, qualified: bool = False) -> str | None:
     steps = stack.split("/") if qualified else [stack]
     if len(steps) <= _MOST_STEPS and all(map(_NAME.fullmatch, steps)):
         return None
-    return f"{shown(stack)} is no stack's name: use letters, digits, '.', '_' and, not first, '-'; at most 100"
+    return f"{shown(stack)} is not a valid stack name: use letters, digits, '.', '_' and, not first, '-'; at most 100"
 
 
 def file_of(stack: str, directory: Path) -> Path:
@@ -101,7 +101,10 @@ def file_of(stack: str, directory: Path) -> Path:
         raise ProjectError(f"{problem}; here are {', '.join(stacks(directory)) or 'none'}")
     file = configs(root_of(directory)) / f"Pulumi.{stack}.yaml"
     if not file.is_file():
-        raise ProjectError(f"no stack {stack!r} in {file.parent}: it has {', '.join(stacks(directory)) or 'none'}")
+        raise ProjectError(
+            f"no stack {stack!r} in {file.parent}: there is no {file.name}; stacks with a file: "
+            f"{', '.join(stacks(directory)) or 'none'}"
+        )
     return file
 
 

@@ -61,7 +61,7 @@ def check(settings: Settings, builders: Builders) -> None:
         pulumi.log.warn(warning)
     if found.refusals:
         lines = "".join(f"\n  {line}" for line in found.refusals)
-        raise pulumi.RunError(f"lifecycle rules of stack {pulumi.get_stack()!r} do not go with its datasets:{lines}")
+        raise pulumi.RunError(f"lifecycle rules of stack {pulumi.get_stack()!r} conflict with its datasets:{lines}")
 
 
 def findings(settings: Settings, known: Mapping[str, Read]) -> Findings:
@@ -79,7 +79,7 @@ def findings(settings: Settings, known: Mapping[str, Read]) -> Findings:
             found.warnings.extend(f"{where}.prefix: {prefix!r}: {it}: look for a slip" for it in paths.oddities(prefix))
             read = known.get(cloud.datasource.place or "")
             if isinstance(read, retention.RulesUnreadable):
-                told = f"{where}: nobody has looked whether something is deleted too early: {read}"
+                told = f"{where}: it could not be checked whether something is deleted too early: {read}"
                 # No warning: who gives a SAS or a key, and no more, may know no more.
                 (found.refusals if dataset.strict_retention else found.remarks).append(told)
             elif read is not None:

@@ -56,7 +56,9 @@ def check(datasets: Datasets, before: Previous) -> None:
         pulumi.log.warn(warning)
     if found.refusals:
         lines = "".join(f"\n  {line}" for line in found.refusals)
-        raise pulumi.RunError(f"the config of stack {pulumi.get_stack()!r} does not go with what is there:{lines}")
+        raise pulumi.RunError(
+            f"the config of stack {pulumi.get_stack()!r} conflicts with what is already deployed:{lines}"
+        )
 
 
 def findings(datasets: Datasets, before: Previous) -> Findings:
@@ -147,7 +149,7 @@ def _tell_of_leaving(found: Findings, datasets: Datasets, before: Previous) -> N
         if key is not None:
             found.warnings.append(
                 f"{key}: looks like {was!r} under another key. As it stands, this makes a dataset, identities and "
-                f"storage anew, takes Lightly's access to what {was!r} had away, and "
+                f"storage anew, removes Lightly's access to what {was!r} had, and "
                 f"{'deletes' if deleted else 'leaves'} the dataset {old.name!r} at Lightly. If it is the same dataset, "
                 f"write 'formerly: {was}' under {key!r}, and all of it stays; or keep the key {was!r}, and write "
                 f"'name: {datasets[key].name or key}' to rename it at Lightly"

@@ -305,6 +305,8 @@ def test_the_older_single_role_is_read_too() -> None:
     ).filter(lambda text: text and text != "[]")
 )
 def test_what_is_no_role_is_refused_without_being_repeated(text: str) -> None:
-    with pytest.raises(ValueError, match=r"^aws:assumeRoles: is no role to assume: write it as \{roleArn: ") as caught:
+    with pytest.raises(
+        ValueError, match=r"^aws:assumeRoles: is not a role to assume: write it as \{roleArn: "
+    ) as caught:
         Settings.read({"aws:assumeRoles": text})
     assert "canary" not in str(caught.value)

@@ -319,10 +319,10 @@ def test_a_location_is_spelled_as_gcs_spells_it(location: str, normal: str) -> N
     ("location", "said"),
     [
         ("europe-west3-a", "'europe-west3-a' is a zone; a bucket lies in a region: write 'europe-west3'"),
-        ("Frankfurt am Main", "is no location; name a region such as europe-west3, or EU, US or ASIA"),
-        ("europe-west", "is no location"),
-        ("", "is no location"),
-        ("EU\n", "is no location"),
+        ("Frankfurt am Main", "is not a location; name a region such as europe-west3, or EU, US or ASIA"),
+        ("europe-west", "is not a location"),
+        ("", "is not a location"),
+        ("EU\n", "is not a location"),
     ],
 )
 def test_a_bad_location_is_refused(location: str, said: str) -> None:
@@ -338,8 +338,11 @@ def test_a_good_key_is_taken() -> None:
     ("key", "said"),
     [
         (f"{KEY}/cryptoKeyVersions/3", f"is one version of a key, which rotation leaves behind; name the key: {KEY!r}"),
-        ("key-1", "is no key; give its name in full, projects/PROJECT/locations/LOCATION/keyRings/RING/cryptoKeys/KEY"),
-        ("key-1/cryptoKeyVersions/3", "is no key; give its name in full"),
+        (
+            "key-1",
+            "is not a key; give its name in full, projects/PROJECT/locations/LOCATION/keyRings/RING/cryptoKeys/KEY",
+        ),
+        ("key-1/cryptoKeyVersions/3", "is not a key; give its name in full"),
         (f"https://cloudkms.googleapis.com/v1/{KEY}", "is no key"),
         (f"{KEY}\n", "is no key"),
         ("", "is no key"),

@@ -119,7 +119,7 @@ def test_the_component_gives_the_name() -> None:
     [
         ({"bucket": "Acme"}, "'Acme' is no GCS bucket name"),
         ({"location": "europe-west3-a"}, "is a zone; a bucket lies in a region: write 'europe-west3'"),
-        ({"kms_key": "key"}, "'key' is no key; give its name in full"),
+        ({"kms_key": "key"}, "'key' is not a key; give its name in full"),
         ({"kms_key": KEY, "location": "EU"}, "is a key in 'europe-west3', but a bucket in 'EU' needs one in 'europe'"),
     ],
 )

@@ -143,7 +143,7 @@ def test_other_credentials_in_the_config_change_the_datasource_alone_and_only_if
 
     (failure,) = failed.failures
     assert "the new credentials of the Input datasource" in failure.message
-    assert "The ones before stay registered, and work" in failure.message
+    assert "The previous ones stay registered, and work" in failure.message
     assert {it.operation for it in failed.changes} == {Operation.SAME}
     assert held(sandbox) == first
     use(sandbox, first[0])

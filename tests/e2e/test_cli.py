@@ -91,7 +91,7 @@ def test_an_encrypted_value_gets_a_stand_in(tmp_path: Path) -> None:
     ("change", "told"),
     [
         (("type: Images", "typ: Images"), "street-scenes.typ: unknown key; did you mean 'type'?"),
-        (("type: Images", "type: Pictures"), "'Pictures' is no dataset type"),
+        (("type: Images", "type: Pictures"), "'Pictures' is not a dataset type"),
         (("bucket: acme-raw", "bucket: Acme_Raw"), "street-scenes.input.s3.bucket: 'Acme_Raw' is no S3 bucket name"),
         (("prefix: street-scenes/", "prefix: ../x"), "street-scenes.input.s3.prefix: '../x' holds '.' or '..'"),
         (("prefix: street-scenes/", "prefix: /x"), "starts with a slash"),

@@ -146,7 +146,7 @@ def test_what_is_no_stacks_name_is_refused_with_what_is(command: list[str], monk
         result = CliRunner().invoke(cli.app, [*command, f"--stack={name}"])
 
         assert result.exit_code == 2, name
-        assert "is no stack's name: use letters, digits" in result.stderr
+        assert "is not a valid stack name: use letters, digits" in result.stderr
         assert len(result.stderr) < 600
         assert "\x1b" not in result.stderr
 

@@ -117,7 +117,7 @@ def test_what_does_not_work_in_time_is_not_kept_and_nothing_older_goes(sandbox: 
     for failure in failed.failures:
         assert re.search("the new credentials of the (Input|Lightly) datasource", failure.message)
         assert "AccessDenied: not known yet" in failure.message
-        assert "The ones before stay registered, and work" in failure.message
+        assert "The previous ones stay registered, and work" in failure.message
     assert held(sandbox) == before
     for it in before:
         use(sandbox, it)

@@ -60,7 +60,7 @@ class Stack:
         del self.said[:]
         if row.refused:
             for result in (self.sandbox.preview(program), self.sandbox.up(program)):
-                assert "does not go with what is there" in str(result.failures), (name, result)
+                assert "conflicts with what is already deployed" in str(result.failures), (name, result)
                 assert not [it for it in result.changes if it.operation is not Operation.SAME], (name, result.changes)
             assert self.sandbox.lightly.datasets == before, name
             return

@@ -357,6 +357,19 @@ def test_redirects_are_not_followed_and_told(status: int) -> None:
     assert "the-token" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("target", "told"),
+    [
+        ("https://api.example.com/", "if that is right, set LIGHTLY_SERVER_LOCATION to it"),
+        ("http://api.example.com/", "check LIGHTLY_SERVER_LOCATION, and any proxy on the way"),
+    ],
+)
+def test_only_an_address_that_may_be_used_is_proposed(target: str, told: str) -> None:
+    server = Server(httpx.Response(302, headers={"location": target}))
+    with pytest.raises(ApiError, match=f"redirects to {target}.*{told}"):
+        CALLS["GET"](server.client())
+
+
 def test_a_redirect_to_nowhere_is_told_as_well() -> None:
     server = Server(httpx.Response(307, headers={"location": "https://host:port/"}))
     with pytest.raises(Unreachable, match="Invalid URL in location header"):

@@ -188,7 +188,7 @@ def test_credentials_that_do_not_work_are_not_kept_and_the_message_says_so(platf
     )
     assert "can't list or read in the Input datasource" in said
     assert "AccessDenied" in said
-    assert said.endswith("The ones before stay registered, and work. Correct the new ones and run `pulumi up` again")
+    assert said.endswith("The previous ones stay registered, and work. Correct the new ones and run `pulumi up` again")
     assert "canary" not in said
 
 
@@ -325,7 +325,7 @@ def test_when_the_ones_before_cannot_come_back_it_is_said_what_mends_it(
             return answer
         return inner.handle_request(request)
 
-    said = r"do not work \(.*\), and the ones before could not be registered again \(.*Run `pulumi up` again"
+    said = r"do not work \(.*\), and the previous ones could not be registered again \(.*Run `pulumi up` again"
     with network() as inner, pytest.raises(HandoverFailed, match=said):
         platform.hand_over(platform.client(httpx.MockTransport(lost)))
     assert platform.registered == NEW

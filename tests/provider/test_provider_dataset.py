@@ -53,7 +53,7 @@ def test_a_good_dataset_is_checked_without_a_call(provider: Provider, server: Li
         ({"name": "a"}, "name", "dataset name 'a': use at least 3 characters"),
         ({"name": None}, "name", "give the dataset's name, or the dataset_id of an existing one"),
         ({"dataset_id": "123"}, "dataset_id", "dataset id '123': an id is 24 characters"),
-        ({"type": "Pictures"}, "type", "'Pictures' is no dataset type; use one of Images, Videos, Crops"),
+        ({"type": "Pictures"}, "type", "'Pictures' is not a dataset type; use one of Images, Videos, Crops"),
         ({"on_destroy": "forget"}, "on_destroy", "'forget': use 'keep' or 'delete'"),
     ],
 )

@@ -85,7 +85,7 @@ def test_every_type_is_accepted(provider: Provider, config: dict[str, str]) -> N
     ("change", "field", "reason"),
     [
         ({"s3_region": "mars"}, "s3_region", "'mars' is not one of the 30 regions"),
-        ({"s3_arn": "arn:aws-cn:iam::123456789012:role/x"}, "s3_arn", "is no role ARN that Lightly accepts"),
+        ({"s3_arn": "arn:aws-cn:iam::123456789012:role/x"}, "s3_arn", "is not a role ARN that Lightly accepts"),
         ({"s3_external_id": "canary"}, "s3_external_id", "too short: 6 characters"),
         ({"purpose": "OUTPUT"}, "purpose", "INPUT"),
         ({"s3_server_side_encryption_kms_key": "alias/x"}, "s3_server_side_encryption_kms_key", "is an alias"),

@@ -170,8 +170,11 @@ def test_a_sas_is_a_secret_that_may_not_stand_in_clear() -> None:
         ({"hierarchical_namespace": True}, ": hierarchical_namespace is for accounts that are made here"),
         ({"soft_delete_days": 7}, ": soft_delete_days is for accounts that are made here"),
         ({"sku": "Standard_ZRS"}, ": sku is for accounts that are made here"),
-        ({"create": True, "location": "west-europe"}, ".location: 'west-europe' is no location's name; it looks like"),
-        ({"create": True, "location": ""}, ".location: '' is no location's name; it looks like 'westeurope'"),
+        (
+            {"create": True, "location": "west-europe"},
+            ".location: 'west-europe' is not a location's name; it looks like",
+        ),
+        ({"create": True, "location": ""}, ".location: '' is not a location's name; it looks like 'westeurope'"),
         ({"create": True, "sku": "Premium_LRS"}, ".sku: 'Premium_LRS': use 'Standard_LRS', 'Standard_ZRS'"),
         ({"create": True, "soft_delete_days": 0}, ".soft_delete_days: 0: write a number of 1 or more"),
         ({"create": True, "soft_delete_days": 366}, ".soft_delete_days: 366: write a number of 365 or less"),

@@ -146,7 +146,7 @@ def test_what_a_datasource_is_to_the_others() -> None:
         ("input.gcs.region", "EU", "input.gcs.region: unknown key; "),
         # access
         ("input.gcs.access", "keys", "input.gcs.access.kind: 'keys': use 'service_account'"),
-        ("input.gcs.access", {"share": "A_B"}, "input.gcs.access.share: 'A_B' is no name of a share"),
+        ("input.gcs.access", {"share": "A_B"}, "input.gcs.access.share: 'A_B' is not a valid share name"),
         (
             "input.gcs.access",
             {"service_account": "ada@example.com"},
@@ -182,8 +182,8 @@ def test_what_a_datasource_is_to_the_others() -> None:
             "europe-west3-a",
             "lightly.gcs.location: 'europe-west3-a' is a zone; a bucket lies in",
         ),
-        ("lightly.gcs.location", "mars!", "lightly.gcs.location: 'mars!' is no location"),
-        ("lightly.gcs.kms_key", "key", "lightly.gcs.kms_key: 'key' is no key; give its name in full, projects/"),
+        ("lightly.gcs.location", "mars!", "lightly.gcs.location: 'mars!' is not a location"),
+        ("lightly.gcs.kms_key", "key", "lightly.gcs.kms_key: 'key' is not a key; give its name in full, projects/"),
         (
             "lightly.gcs.kms_key",
             KEY.replace("europe-west3", "global"),

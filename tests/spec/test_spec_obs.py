@@ -97,7 +97,7 @@ def test_the_datasources_own_region_goes_before_the_endpoints_and_that_before_th
 
 def test_a_region_of_the_stack_that_is_none_is_told_where_it_counts() -> None:
     parse(defaults={"obs_region": "eu de"})
-    with pytest.raises(spec.SpecError, match=r"street-scenes.input.obs.region: 'eu de' is no region"):
+    with pytest.raises(spec.SpecError, match=r"street-scenes.input.obs.region: 'eu de' is not a region"):
         parse(BROUGHT | {"endpoint": ANYWHERE}, defaults={"obs_region": "eu de"})
 
 
@@ -114,7 +114,7 @@ def test_a_region_of_the_stack_that_is_none_is_told_where_it_counts() -> None:
         ({"create": True}, "user is missing: the policy of a bucket that is made names whom it lets in"),
         ({"create": True, "user": USER, "endpoint": "https://obs.example"}, "region is missing: the endpoint does not"),
         ({"create": "yes"}, "create: 'yes': write true or false"),
-        ({"region": "eu de"}, "region: 'eu de' is no region"),
+        ({"region": "eu de"}, "region: 'eu de' is not a region"),
         ({"region": "eu-nl"}, "region: 'eu-nl', but the endpoint is that of 'eu-de': remove the region, or change"),
         ({"region": "eu-nl", "endpoint": "obs.example"}, "endpoint: 'obs.example' must start with"),
         ({"addressing": "host"}, "addressing: 'host': use 'path' or 'virtual'"),

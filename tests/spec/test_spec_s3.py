@@ -189,8 +189,8 @@ def test_a_bucket_that_one_dataset_makes_may_be_used_by_another() -> None:
         # names, types and ids
         ("name", "a", "street-scenes.name: dataset name 'a': use at least 3 characters"),
         ("name", "été", "street-scenes.name: dataset name 'été': use at least 3 characters, first a letter or a"),
-        ("type", "Image", "street-scenes.type: 'Image' is no dataset type; use one of Images, Videos, Crops"),
-        ("type", 1, "street-scenes.type: 1 is no dataset type"),
+        ("type", "Image", "street-scenes.type: 'Image' is not a dataset type; use one of Images, Videos, Crops"),
+        ("type", 1, "street-scenes.type: 1 is not a dataset type"),
         ("id", "123", "street-scenes.id: dataset id '123': an id is 24 characters of 0-9 and a-f"),
         ("on_destroy", "forget", "street-scenes.on_destroy: 'forget': use 'keep' or 'delete'"),
         ("verify_deadline", 0, "street-scenes.verify_deadline: 0: write a number greater than 0"),
@@ -220,7 +220,7 @@ def test_a_bucket_that_one_dataset_makes_may_be_used_by_another() -> None:
         (
             "input.s3.access",
             {"kind": "delegated", "role_arn": "arn:aws-cn:iam::123456789012:role/x", "external_id": CANARY},
-            "access.role_arn: 'arn:aws-cn:iam::123456789012:role/x' is no role ARN that Lightly accepts: arn:aws:iam::",
+            "access.role_arn: 'arn:aws-cn:iam::123456789012:role/x' is not a role ARN that Lightly accepts: arn:aws:iam::",
         ),
         (
             "input.s3.access",
@@ -245,9 +245,9 @@ def test_a_bucket_that_one_dataset_makes_may_be_used_by_another() -> None:
         (
             "input.s3.access",
             {"kind": "keys", "share": "A_B"},
-            "street-scenes.input.s3.access.share: 'A_B' is no name of a share; use at most 38 lower-case letters,",
+            "street-scenes.input.s3.access.share: 'A_B' is not a valid share name; use at most 38 lower-case letters,",
         ),
-        ("input.s3.access", {"kind": "keys", "share": "acme\n"}, "access.share: 'acme\\n' is no name of a share"),
+        ("input.s3.access", {"kind": "keys", "share": "acme\n"}, "access.share: 'acme\\n' is not a valid share name"),
         # KMS
         (
             "input.s3.kms_key_arn",
@@ -279,7 +279,7 @@ def test_a_bucket_that_one_dataset_makes_may_be_used_by_another() -> None:
         ("input.s3.prefix", None, "street-scenes.input.s3.prefix: empty: write text"),
         ("input.s3.tags", ["a"], "street-scenes.input.s3.tags: a list: write a mapping"),
         ("input.s3.tags", {"a": 1}, "street-scenes.input.s3.tags.a: 1: write text, in quotes where it looks like"),
-        ("type", {"a": 1}, "street-scenes.type: a mapping is no dataset type; use one of Images"),
+        ("type", {"a": 1}, "street-scenes.type: a mapping is not a dataset type; use one of Images"),
         (
             "input.s3.access",
             {"kind": ["keys"]},
@@ -304,7 +304,7 @@ def test_a_bad_value_is_told_where_it_is_and_what_to_do(path: str, value: object
 
 def test_a_long_value_is_shortened() -> None:
     said = problem(changed("on_destroy", "x" * 1000))
-    assert said == f"street-scenes.on_destroy: '{'x' * 58}…: use 'keep' or 'delete'"
+    assert said == f"street-scenes.on_destroy: '{'x' * 57}…': use 'keep' or 'delete'"
 
 
 @pytest.mark.parametrize(

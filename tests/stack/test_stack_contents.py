@@ -105,9 +105,7 @@ def test_one_page_without_anything_to_read_is_no_reason_to_warn_where_there_are_
 def test_what_cannot_be_listed_is_said_and_stops_nothing() -> None:
     found = said(RulesUnreadable("allow s3:ListBucket"), wanted=settings(strict_retention=True))
 
-    assert found == Findings(
-        remarks=[f"scenes.input.s3: nobody has looked what lies under {PATH}: allow s3:ListBucket"]
-    )
+    assert found == Findings(remarks=[f"scenes.input.s3: {PATH} could not be listed: allow s3:ListBucket"])
 
 
 def test_another_prefix_is_said_with_what_becomes_of_the_samples() -> None:
@@ -181,7 +179,7 @@ def test_rules_that_cannot_be_read_leave_it_open_what_goes() -> None:
 
     assert found.warnings == []
     assert found.remarks == [
-        "scenes.input.s3: nobody has looked whether retention_days deletes anything at once: denied"
+        "scenes.input.s3: it could not be checked whether retention_days deletes anything at once: denied"
     ]
 
 

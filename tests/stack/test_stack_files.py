@@ -130,7 +130,7 @@ def test_a_stack_is_found_from_anywhere_in_its_project(tmp_path: Path) -> None:
     assert files.file_of("dev", inner) == tmp_path / "stacks" / "Pulumi.dev.yaml"
     assert files.project_name(files.root_of(inner)) == "mine"
     for name in ("prod", "../dev", ""):
-        with pytest.raises(ProjectError, match=r"no stack|is no stack's name"):
+        with pytest.raises(ProjectError, match=r"no stack|is not a valid stack name"):
             files.file_of(name, inner)
 
 

@@ -76,7 +76,7 @@ def test_a_lifecycle_that_cannot_be_read_is_said_and_stops_a_strict_dataset(*, s
 
     (told,) = found.refusals if strict else found.remarks
     assert told.startswith(
-        "scenes.input.s3: nobody has looked whether something is deleted too early: the lifecycle of"
+        "scenes.input.s3: it could not be checked whether something is deleted too early: the lifecycle of"
     )
     assert len(found.refusals) + len(found.remarks) == 1
     assert found.warnings == []

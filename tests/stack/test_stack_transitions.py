@@ -204,5 +204,5 @@ def test_a_former_key_is_taken() -> None:
 
 
 def test_a_former_key_has_a_letter_or_a_digit() -> None:
-    with pytest.raises(spec.SpecError, match=r"street-scenes\.formerly: '-' is no key of a dataset"):
+    with pytest.raises(spec.SpecError, match=r"street-scenes\.formerly: '-' is not a valid dataset key"):
         spec.parse(datasets(formerly="-"), DEFAULTS)

@@ -107,7 +107,7 @@ def _roles(config: Mapping[str, str], key: str) -> Iterator[Role]:
             case {"roleArn": str(arn)}:
                 yield Role(arn, it.get("externalId"), it.get("sessionName"))
             case _:
-                raise ValueError(f"{key}: is no role to assume: write it as {{roleArn: 'arn:aws:iam::…'}}")
+                raise ValueError(f"{key}: is not a role to assume: write it as {{roleArn: 'arn:aws:iam::…'}}")
 
 
 def _assumed(session: boto3.Session, role: Role, region: str) -> boto3.Session:

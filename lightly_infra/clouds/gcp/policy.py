@@ -319,7 +319,7 @@ def normalise_location(value: str) -> str:
     if zone := _ZONE.fullmatch(location):
         raise ValueError(f"{value!r} is a zone; a bucket lies in a region: write {zone[1].lower()!r}")
     if not _LOCATION.fullmatch(location):
-        raise ValueError(f"{value!r} is no location; name a region such as europe-west3, or EU, US or ASIA")
+        raise ValueError(f"{value!r} is not a location; name a region such as europe-west3, or EU, US or ASIA")
     return location
 
 
@@ -334,7 +334,7 @@ def check_kms_key(value: str) -> str:
         raise ValueError(f"{value!r} is one version of a key, which rotation leaves behind; name the key: {key!r}")
     if not _KMS_KEY.fullmatch(value):
         raise ValueError(
-            f"{value!r} is no key; give its name in full, projects/PROJECT/locations/LOCATION/keyRings/RING/"
+            f"{value!r} is not a key; give its name in full, projects/PROJECT/locations/LOCATION/keyRings/RING/"
             "cryptoKeys/KEY"
         )
     return value
