@@ -139,8 +139,8 @@ class Renewal:
         if not self.revokes or not before.get("signed_with"):
             return ""
         return (
-            f"the previous SAS lives until {before.get('expires')}: regenerate {before['signed_with']} of its account to "
-            f"end it, and with it all else that uses that key: `{source.how_to_end(str(before['signed_with']), path)}`"
+            f"the previous SAS lives until {before.get('expires')}: regenerate {before['signed_with']} of its account "
+            f"to end it, and with it all else that uses that key: `{source.how_to_end(str(before['signed_with']), path)}`"
         )
 
     def _behind(self, known: Mapping[str, Any], now: datetime) -> int:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from lightly_infra.updates.changes import Change, Failure, OnChange
 
 EXIT_CODES: Final = (
-    "Exit codes: 0 healthy; 3 needs attention (`expiring`): it works, and something has to be done before it does not; 1 broken, or "
-    "something that was made has been deleted; 2 it could not be asked, in whole or in part; 130 interrupted."
+    "Exit codes: 0 healthy; 3 needs attention (`expiring`): it works, and something has to be done before it does not; "
+    "1 broken, or something that was made has been deleted; 2 it could not be asked, in whole or in part; 130 interrupted."
 )
 REFUSAL: Final[Mapping[str, Any]] = {"state": "unknown", "stack": None, "findings": [], "warnings": []}
 

@@ -28,6 +28,7 @@ from lightly_infra.lightly.errors import (
     DatasetNameExists,
     DatasetUnknown,
     InvalidAnswer,
+    InvalidInput,
     LightlyError,
     TokenMissing,
     TokenRefused,

@@ -137,8 +137,8 @@ def _try(client: LightlyClient, dataset_id: str, old: DatasourceConfig, new: Dat
         raise refused
     raise HandoverFailed(
         f"the new credentials of {_named(dataset_id, new)} "
-        f"{'do not work' if _is_about_credentials(refused) else 'could not be tried'} ({refused}), and the previous ones "
-        f"could not be registered again ({lost}). Run `pulumi up` again: it does so first"
+        f"{'do not work' if _is_about_credentials(refused) else 'could not be tried'} ({refused}), and the "
+        f"previous ones could not be registered again ({lost}). Run `pulumi up` again: it does so first"
     )
 
 

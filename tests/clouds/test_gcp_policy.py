@@ -343,9 +343,9 @@ def test_a_good_key_is_taken() -> None:
             "is not a key; give its name in full, projects/PROJECT/locations/LOCATION/keyRings/RING/cryptoKeys/KEY",
         ),
         ("key-1/cryptoKeyVersions/3", "is not a key; give its name in full"),
-        (f"https://cloudkms.googleapis.com/v1/{KEY}", "is no key"),
-        (f"{KEY}\n", "is no key"),
-        ("", "is no key"),
+        (f"https://cloudkms.googleapis.com/v1/{KEY}", "is not a key"),
+        (f"{KEY}\n", "is not a key"),
+        ("", "is not a key"),
     ],
 )
 def test_a_bad_key_is_refused(key: str, said: str) -> None:
