@@ -140,7 +140,7 @@ class Renewal:
             return ""
         return (
             f"the previous SAS lives until {before.get('expires')}: regenerate {before['signed_with']} of its account "
-            f"to end it, and with it all else that uses that key: `{source.how_to_end(str(before['signed_with']), path)}`"
+            f"to end it, and all else that uses that key: `{source.how_to_end(str(before['signed_with']), path)}`"
         )
 
     def _behind(self, known: Mapping[str, Any], now: datetime) -> int:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 EXIT_CODES: Final = (
     "Exit codes: 0 healthy; 3 needs attention (`expiring`): it works, and something has to be done before it does not; "
-    "1 broken, or something that was made has been deleted; 2 it could not be asked, in whole or in part; 130 interrupted."
+    "1 broken, or something made was deleted; 2 it could not be asked, in whole or in part; 130 interrupted."
 )
 REFUSAL: Final[Mapping[str, Any]] = {"state": "unknown", "stack": None, "findings": [], "warnings": []}
 
