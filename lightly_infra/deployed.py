@@ -18,6 +18,7 @@ from pulumi.automation._stack import StackInitMode  # its own `Stack` is built w
 
 from lightly_infra import spec
 from lightly_infra.leftovers import Known
+from lightly_infra.lightly.models import PLAIN_FIELDS
 from lightly_infra.spec.fields import stand_in
 from lightly_infra.stack import files
 from lightly_infra.stack.settings import DATASETS_KEY, Settings
@@ -27,7 +28,7 @@ from lightly_infra.updates.listener import Listener
 from lightly_infra.updates.messages import PUBLIC, Scrubber
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from pulumi.automation import EngineEvent
 
@@ -146,7 +147,7 @@ class Deployed:
         """The value without its secrets, which are noted."""
         if isinstance(value, dict):
             if _SIGNATURE in value and "plaintext" in value:
-                for secret in _leaves(json.loads(value["plaintext"])):
+                for secret in _leaves(json.loads(value["plaintext"]), shown=PLAIN_FIELDS):
                     self._hide(secret)
                 return _HIDDEN
             return {key: self._hidden(inner) for key, inner in value.items() if key not in PUBLIC}
@@ -205,11 +206,12 @@ def _environment() -> dict[str, str]:
     return settings
 
 
-def _leaves(value: Any) -> list[str]:
+def _leaves(value: Any, *, shown: Collection[str] = frozenset()) -> list[str]:
+    """The texts in a value, but for those under keys that may be shown."""
     if isinstance(value, dict):
-        return [leaf for inner in value.values() for leaf in _leaves(inner)]
+        return [leaf for key, inner in value.items() if key not in shown for leaf in _leaves(inner, shown=shown)]
     if isinstance(value, list):
-        return [leaf for inner in value for leaf in _leaves(inner)]
+        return [leaf for inner in value for leaf in _leaves(inner, shown=shown)]
     return [value] if isinstance(value, str) else []
 
 

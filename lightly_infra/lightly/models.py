@@ -266,6 +266,9 @@ IDENTITY_FIELDS: Final = frozenset({"s3_access_key_id", "s3_arn", "obs_access_ke
 
 CREDENTIAL_FIELDS: Final = ALL_SECRET_FIELDS | IDENTITY_FIELDS | {"type"}
 """What says how Lightly gets in; all else of a config says where to, and how it is used there."""
+PLAIN_FIELDS: Final = frozenset(name for config in _CONFIGS for name in config.model_fields) - ALL_SECRET_FIELDS
+"""What of a config may be shown, also where the whole config is marked as a secret."""
+
 _PYTHON_NAMES: Final = {field.alias or name: name for config in _CONFIGS for name, field in config.model_fields.items()}
 
 

@@ -284,6 +284,16 @@ def test_labels_that_google_clouds_sdk_marks_as_secrets_are_none() -> None:
     assert scrubber.scrub("true lightly-scenes-input canary-key") == "true lightly-scenes-input [secret]"
 
 
+def test_of_a_datasource_that_is_a_secret_as_a_whole_only_the_secrets_are_hidden() -> None:
+    source = {"type": "S3", "full_path": "s3://acme-raw/", "s3_secret_access_key": "canary-key", "purpose": "INPUT"}
+    scrubber = Scrubber()
+    scrubber.learn({"datasources": Secret([source])})
+    assert scrubber.scrub("INPUT s3://acme-raw/ canary-key") == "INPUT s3://acme-raw/ [secret]"
+    # What is marked itself is one, whatever it is called.
+    scrubber.learn({"datasources": [{**source, "full_path": Secret("s3://canary-bucket/")}]})
+    assert scrubber.scrub("s3://acme-raw/ s3://canary-bucket/") == "s3://acme-raw/ [secret]"
+
+
 @pytest.mark.parametrize(
     ("field", "value", "named"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lightly_infra.lightly.models import PLAIN_FIELDS
 from lightly_infra.sandbox.engine.values import Unknown, plain, walk
 from lightly_infra.updates import messages
 
@@ -19,6 +20,6 @@ class Scrubber(messages.Scrubber):
         for value in values:
             named = isinstance(value, dict)
             told = {key: it for key, it in value.items() if key not in messages.PUBLIC} if named else value
-            for leaf, marked in walk(told, secret=secret):
+            for leaf, marked in walk(told, secret=secret, shown=PLAIN_FIELDS):
                 if marked and not isinstance(leaf, bool | Unknown | None):
                     self.hide(str(plain(leaf)))

@@ -13,7 +13,7 @@ from google.protobuf import struct_pb2
 from lightly_infra.sandbox.engine.interface import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
 # The wire protocol's own constants (pulumi/runtime/rpc.py).
 SIGNATURE: Final = "4dabf18193072939515e22adb298388d"
@@ -137,17 +137,23 @@ def copy(value: Value) -> Value:
             return value
 
 
-def walk(value: Value, *, secret: bool = False) -> Iterator[tuple[Value, bool]]:
-    """Every leaf, and whether it lies inside a secret."""
+def walk(value: Value, *, secret: bool = False, shown: Collection[str] = frozenset()) -> Iterator[tuple[Value, bool]]:
+    """Every leaf, and whether it lies inside a secret.
+
+    Args:
+        value: Any.
+        secret: Whether all of it does.
+        shown: Keys of mappings whose values do only if they are marked themselves.
+    """
     match value:
         case Secret():
-            yield from walk(value.value, secret=True)
+            yield from walk(value.value, secret=True, shown=shown)
         case dict():
-            for item in value.values():
-                yield from walk(item, secret=secret)
+            for key, item in value.items():
+                yield from walk(item, secret=secret and key not in shown, shown=shown)
         case list():
             for item in value:
-                yield from walk(item, secret=secret)
+                yield from walk(item, secret=secret, shown=shown)
         case _:
             yield value, secret
 
