@@ -13,11 +13,12 @@ from copy import deepcopy
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+import yaml
 
 from lightly_infra.sandbox.environment import Sandbox
 from tests.e2e import killing
 from tests.e2e.clouds import CLOUDS
-from tests.e2e.real import REGION, Project, document
+from tests.e2e.real import Project, document
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,9 +62,9 @@ class Stack:
         self.obeyed: list[str] = []
 
     def write(self, **fields: Any) -> None:
-        """The stack's file."""
-        datasets = {"scenes": {**self.wanted, **fields}}
-        self.project.write({"aws:region": REGION, "lightly-infra:datasets": datasets})
+        """The stack's file, in which `rotate` has raised a number."""
+        config = yaml.safe_load(self.project.file.read_text(encoding="utf-8"))["config"]
+        self.project.write({**config, "lightly-infra:datasets": {"scenes": {**self.wanted, **fields}}})
 
     def run(self, operation: str, at: int) -> CompletedProcess[str]:
         """What is killed."""
