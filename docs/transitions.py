@@ -65,7 +65,8 @@ TRANSITIONS: Final = {
     ),
     # names
     "name": _row("another `name`"),
-    "formerly": _row("another key, with `formerly: <the key before>`"),
+    "formerly": _row("another key, with `formerly: <the first key>`"),
+    "formerly-not-the-first": _no("another key, with `formerly: <a key in between>`"),
     "key": _row(
         "another key, without `formerly` (a warning says so first)",
         made="dataset, bucket, role",

@@ -21,6 +21,7 @@ from lightly_infra.leftovers import Known
 from lightly_infra.lightly.models import PLAIN_FIELDS
 from lightly_infra.spec.fields import stand_in
 from lightly_infra.stack import files
+from lightly_infra.stack.previous import Previous, Resource
 from lightly_infra.stack.settings import DATASETS_KEY, Settings
 from lightly_infra.updates.changes import Change, Failure, OnChange, OnLog, latest
 from lightly_infra.updates.command import Command
@@ -49,7 +50,6 @@ class Deployed:
 
     Attributes:
         name: The stack's name.
-        outputs: What its last update gave; secrets are hidden.
         config: By key in full, decrypted.
         settings: What `lightly-infra:datasets` and its like say.
         known: What its state knows of what was made.
@@ -86,7 +86,8 @@ class Deployed:
         self._stack = _Stack(
             name, automation.LocalWorkspace(work_dir=str(root), pulumi_command=self._command, env_vars=_environment())
         )
-        self.outputs: Mapping[str, Any] = {}
+        self._outputs: Mapping[str, Any] = {}
+        self._previous = Previous((), {})
         self.known = Known.of(())
         self._read_outputs()
         given = self._ask(self._stack.get_all_config)
@@ -99,6 +100,11 @@ class Deployed:
             self.settings = Settings.read(known, secret_keys=secret_keys)
         else:
             self.settings = Settings.of_own_program(self.config)
+
+    @property
+    def outputs(self) -> Mapping[str, Any]:
+        """What its last update gave, by the keys that its datasets have in the config now; secrets are hidden."""
+        return self._previous.renamed(self._outputs, self.settings.datasets)
 
     def drift(self, on_change: OnChange | None = None) -> tuple[tuple[Change, ...], tuple[Failure, ...]]:
         """What `up` would do to each resource if all were read back before, and what fails. Changes nothing."""
@@ -138,10 +144,9 @@ class Deployed:
         hidden = [
             self._hidden({part: resource.get(part) or {} for part in ("inputs", "outputs")}) for resource in resources
         ]
-        self.outputs = next(
-            (it["outputs"] for it, resource in zip(hidden, resources, strict=True) if resource["type"] == _STACK_TYPE),
-            {},
-        )
+        told = [Resource(it["urn"], it["type"], own["outputs"]) for it, own in zip(resources, hidden, strict=True)]
+        self._outputs = next((it.outputs for it in told if it.type == _STACK_TYPE), {})
+        self._previous = Previous(told, self._outputs)
 
     def _hidden(self, value: Any) -> Any:
         """The value without its secrets, which are noted."""

@@ -58,8 +58,8 @@ def deploy(settings: Settings) -> None:
     before = previous.read()
     if before is not None:
         transitions.check(settings.datasets, before)
-    builders = Builders(settings)
-    lifecycles.check(settings, builders)
+    builders = Builders(settings, before)
+    lifecycles.check(settings, builders, before)
     leftovers.answer(settings, builders)
     staying = transitions.Staying(before) if before is not None else None
     program = _Program(settings, builders)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lightly_infra.listing import Listing
     from lightly_infra.permissions import Purpose
     from lightly_infra.retention import Rule
+    from lightly_infra.stack.previous import Previous
     from lightly_infra.stack.settings import Settings
 
 
@@ -30,8 +31,8 @@ class Builder(CloudBuilder[AzureSpec]):
     the state, whichever of its datasets comes first or goes: another name is another resource.
     """
 
-    def __init__(self, settings: Settings, today: date) -> None:
-        super().__init__(settings, today)
+    def __init__(self, settings: Settings, today: date, before: Previous | None) -> None:
+        super().__init__(settings, today, before)
         self._groups: dict[str, azure.ResourceGroup] = {}
         self._accounts: dict[str, azure.Account] = {}
         self._containers: dict[str, azure.Container] = {}

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lightly_infra.permissions import Purpose
     from lightly_infra.retention import Rule
     from lightly_infra.spec import DatasetSpec
+    from lightly_infra.stack.previous import Previous
     from lightly_infra.stack.settings import Settings
 
 _Spec = TypeVar("_Spec", bound=DatasourceSpec)
@@ -49,9 +50,10 @@ def access_name(name: str, datasource: DatasourceSpec) -> str:
 class CloudBuilder(ABC, Generic[_Spec]):
     """Makes the components of one cloud; what several datasources share is made once."""
 
-    def __init__(self, settings: Settings, today: date) -> None:
+    def __init__(self, settings: Settings, today: date, before: Previous | None) -> None:
         self.settings = settings
         self.today = today
+        self.before = before
 
     @abstractmethod
     def datasource(self, name: str, purpose: Purpose, wanted: _Spec, opts: pulumi.ResourceOptions) -> CloudDatasource:
@@ -102,8 +104,8 @@ class BucketBuilder(CloudBuilder[_BucketSpec], Generic[_BucketSpec, _Bucket]):
     kind: ClassVar[type[BucketSpec]]
     """The cloud's model of the YAML."""
 
-    def __init__(self, settings: Settings, today: date) -> None:
-        super().__init__(settings, today)
+    def __init__(self, settings: Settings, today: date, before: Previous | None) -> None:
+        super().__init__(settings, today, before)
         self._buckets: dict[str, _Bucket] = {}
         declared = self.declared(cast("type[_BucketSpec]", self.kind))
         self._to_create = {it.place: it for it in declared if it.create and it.place}
@@ -140,8 +142,9 @@ class BucketBuilder(CloudBuilder[_BucketSpec], Generic[_BucketSpec, _Bucket]):
 class Builders:
     """The builders of all clouds, by the cloud's key in the YAML. Only what is used is imported."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, before: Previous | None) -> None:
         self._settings = settings
+        self._before = before
         self._today = epochs.today()  # read once: no credential of this run is of another epoch than the rest
         self._builders: dict[str, CloudBuilder[Any]] = {}
 
@@ -149,6 +152,6 @@ class Builders:
         """The builder of one cloud: `lightly_infra.stack.<cloud>.Builder`."""
         if cloud not in self._builders:
             module = import_module(f"lightly_infra.stack.{cloud}")
-            builder: CloudBuilder[Any] = module.Builder(self._settings, self._today)
+            builder: CloudBuilder[Any] = module.Builder(self._settings, self._today, self._before)
             self._builders[cloud] = builder
         return self._builders[cloud]

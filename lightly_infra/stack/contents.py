@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
-from lightly_infra import epochs, listing, paths, retention
+from lightly_infra import epochs, listing, retention
 from lightly_infra.permissions import Purpose
 from lightly_infra.retention import Rule, RulesUnreadable
+from lightly_infra.stack.builder import resource_name
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterator, Mapping, Sequence
@@ -90,8 +91,8 @@ class Look:
 def earlier(settings: Settings, previous: Previous | None) -> dict[str, Earlier]:
     """The Inputs of the last run, by the keys that their datasets have now."""
     found = {}
-    for key in settings.datasets:
-        dataset = previous.datasets.get(paths.slug(key)) if previous else None
+    for key, declared in settings.datasets.items():
+        dataset = previous.datasets.get(resource_name(key, declared)) if previous else None
         told = dataset.datasources.get(Purpose.INPUT) if dataset else None
         if previous is None or dataset is None or not told or not told.get("full_path"):
             continue

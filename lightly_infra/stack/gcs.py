@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lightly_infra.listing import Listing
     from lightly_infra.permissions import Purpose
     from lightly_infra.retention import Rule
+    from lightly_infra.stack.previous import Previous
     from lightly_infra.stack.settings import Settings
 
 
@@ -30,8 +31,8 @@ class Builder(BucketBuilder[GcsSpec, gcp.Bucket]):
 
     kind = GcsSpec
 
-    def __init__(self, settings: Settings, today: date) -> None:
-        super().__init__(settings, today)
+    def __init__(self, settings: Settings, today: date, before: Previous | None) -> None:
+        super().__init__(settings, today, before)
         self._accesses: dict[str, Access] = {}
 
     def datasource(self, name: str, purpose: Purpose, wanted: GcsSpec, opts: pulumi.ResourceOptions) -> CloudDatasource:

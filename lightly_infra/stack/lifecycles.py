@@ -15,7 +15,7 @@ from pulumi.runtime.sync_await import _sync_await
 
 from lightly_infra import epochs, paths, retention
 from lightly_infra.permissions import Purpose
-from lightly_infra.stack import contents, previous
+from lightly_infra.stack import contents
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from lightly_infra.spec import CloudSpec, DatasetSpec
     from lightly_infra.stack.builder import Builders
     from lightly_infra.stack.contents import Earlier, Look
+    from lightly_infra.stack.previous import Previous
     from lightly_infra.stack.settings import Settings
 
 Read: TypeAlias = "Sequence[Rule] | RulesUnreadable"
@@ -43,7 +44,7 @@ class Findings:
     """What looks like a problem and is none, and what is not known."""
 
 
-def check(settings: Settings, builders: Builders) -> None:
+def check(settings: Settings, builders: Builders, before: Previous | None) -> None:
     """Looks at every bucket, side by side, and tells what it finds.
 
     Raises:
@@ -51,8 +52,7 @@ def check(settings: Settings, builders: Builders) -> None:
             its runs take;
             nothing has been touched by then.
     """
-    before = contents.earlier(settings, previous.read())
-    known, looks = _sync_await(_read_all(settings, builders, before))
+    known, looks = _sync_await(_read_all(settings, builders, contents.earlier(settings, before)))
     found = findings(settings, known)
     add_contents(found, settings, looks)
     for remark in found.remarks:

@@ -12,6 +12,7 @@ from lightly_infra.listing import collect
 from lightly_infra.retention import RulesUnreadable
 from lightly_infra.spec.obs import ObsSpec
 from lightly_infra.stack.builder import BucketBuilder
+from lightly_infra.stack.transitions import is_granted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import pulumi
 
     from lightly_infra.clouds.interface import CloudDatasource
+    from lightly_infra.clouds.obs.resources.session import ServerArgs
     from lightly_infra.listing import Listing
     from lightly_infra.permissions import Purpose
     from lightly_infra.retention import Rule
@@ -44,6 +46,8 @@ class Builder(BucketBuilder[ObsSpec, obs.Bucket]):
             "endpoint": wanted.endpoint,
             "access": obs.AccessKeys(name, keys, opts),
         }
+        if isinstance(args["bucket"], str) and is_granted(self.before, name, wanted):
+            args["granted_by"] = _reached(wanted)
         return obs.OBSDatasource(name, args, opts)
 
     async def lifecycle(self, wanted: ObsSpec) -> Sequence[Rule]:
@@ -61,14 +65,17 @@ class Builder(BucketBuilder[ObsSpec, obs.Bucket]):
     def make_bucket(self, name: str, wanted: ObsSpec, opts: pulumi.ResourceOptions) -> obs.Bucket:
         """A bucket as the YAML wants it."""
         args: obs.BucketArgs = {
-            "endpoint": wanted.endpoint,
-            "region": wanted.region or "",  # the spec has seen to it that there is one
-            "addressing": wanted.addressing,
+            **_reached(wanted),
             "expiries": self.expiries(wanted),
         }
         if wanted.bucket:
             args["bucket"] = wanted.bucket
         return obs.Bucket(name, args, opts)
+
+
+def _reached(wanted: ObsSpec) -> ServerArgs:
+    # Where a bucket or a grant is made, it has been seen to it that there is a region.
+    return {"endpoint": wanted.endpoint, "region": wanted.region or "", "addressing": wanted.addressing}
 
 
 def _server(wanted: ObsSpec) -> connection.Server:

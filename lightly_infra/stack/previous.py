@@ -18,9 +18,12 @@ from pulumi.runtime import settings
 from pulumi.runtime.proto import resource_pb2
 
 from lightly_infra.permissions import Purpose
+from lightly_infra.stack.builder import resource_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    from lightly_infra.spec import DatasetSpec
 
 _STACK_OUTPUTS: Final = "pulumi:pulumi:readStackOutputs"
 _RESOURCE_OUTPUTS: Final = "pulumi:pulumi:readStackResourceOutputs"
@@ -28,6 +31,9 @@ _RESOURCE_OUTPUTS: Final = "pulumi:pulumi:readStackResourceOutputs"
 # The engine's mark of a secret (pulumi/runtime/rpc.py).
 _SIGNATURE: Final = "4dabf18193072939515e22adb298388d"
 _SECRET: Final = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 - names a kind of value, is no password
+
+# The outputs that tell something of each dataset.
+_BY_KEY: Final = ("datasets", "worker_config", "credentials")
 
 _REGISTRATION: Final = "pulumi-python:dynamic/lightly:Dataset"
 _DATASOURCE: Final = "pulumi-python:dynamic/lightly:Datasource"
@@ -69,10 +75,10 @@ class Dataset:
     """A dataset that was registered."""
 
     resource: str
-    """The name of its resource: the slug of its key."""
+    """The name of its resource: the slug of the key that it was first deployed under."""
 
     key: str | None
-    """Its key in the YAML; None where the last run did not get so far as to export it."""
+    """Its key in the YAML of the last run; None where the last run did not get so far as to export it."""
 
     id: str | None
     """Its id at Lightly; None where it is not known: no datasource of it was registered yet."""
@@ -83,7 +89,7 @@ class Dataset:
     """`keep` or `delete`."""
 
     adopted: bool
-    """Whether it was somebody else's, so that it is never deleted."""
+    """Whether it was somebody else's, or is named by its id, so that it is never deleted."""
 
     datasources: Mapping[Purpose, Mapping[str, Any]]
     """What Lightly was told, by the Python names of its API, but for secrets; without those not registered yet."""
@@ -124,6 +130,23 @@ class Previous:
         keys = {_mapping(exported).get("id"): key for key, exported in self._exported.items()}
         return {name: replace(it, key=keys.get(it.id)) if it.id else it for name, it in found.items()}
 
+    def renamed(self, outputs: Mapping[str, Any], datasets: Mapping[str, DatasetSpec]) -> dict[str, Any]:
+        """The stack's outputs, with what they tell of each dataset under the key that it has now.
+
+        Args:
+            outputs: as the last run left them.
+            datasets: of today.
+        """
+        was = {key: self.datasets.get(resource_name(key, dataset)) for key, dataset in datasets.items()}
+        keys = {it.key: key for key, it in was.items() if it is not None and it.key is not None}
+
+        def by_key(exported: Mapping[str, Any]) -> dict[str, Any]:
+            # A key that belongs to another dataset now tells nothing of that one.
+            taken = {*keys.values()} - {*keys}
+            return {keys.get(key, key): it for key, it in exported.items() if key not in taken}
+
+        return {name: by_key(it) if name in _BY_KEY and isinstance(it, dict) else it for name, it in outputs.items()}
+
     @cached_property
     def made(self) -> Sequence[Made]:
         """The storage and the identities that the stack has made."""
@@ -139,7 +162,7 @@ class Previous:
             name=str(it.outputs.get("name")),
             type=str(it.outputs.get("type")),
             on_destroy=str(it.outputs.get("on_destroy")),
-            adopted=bool(it.outputs.get("adopted")),
+            adopted=bool(it.outputs.get("adopted") or it.outputs.get("dataset_id")),
             datasources={purpose: source for purpose, source in own.items() if source},
         )
 

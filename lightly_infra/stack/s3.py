@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lightly_infra.listing import Listing
     from lightly_infra.permissions import Purpose
     from lightly_infra.retention import Rule
+    from lightly_infra.stack.previous import Previous
     from lightly_infra.stack.settings import Settings
 
 
@@ -31,8 +32,8 @@ class Builder(BucketBuilder[S3Spec, aws.Bucket]):
 
     kind = S3Spec
 
-    def __init__(self, settings: Settings, today: date) -> None:
-        super().__init__(settings, today)
+    def __init__(self, settings: Settings, today: date, before: Previous | None) -> None:
+        super().__init__(settings, today, before)
         self._accesses: dict[str, Access] = {}
 
     def datasource(self, name: str, purpose: Purpose, wanted: S3Spec, opts: pulumi.ResourceOptions) -> CloudDatasource:

@@ -6,13 +6,15 @@ docs/transitions.md is the table of all changes. The YAML is compared with what 
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final
 
 import pulumi
 from pulumi.runtime.sync_await import _sync_await
 
+from lightly_infra import paths
 from lightly_infra.clouds.gcp import roles
+from lightly_infra.clouds.obs.policy import cloud_of
+from lightly_infra.spec.obs import ObsSpec
 from lightly_infra.stack.builder import access_name, datasource_name, resource_name
 from lightly_infra.stack.lifecycles import Findings
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from lightly_infra.spec import CloudSpec, DatasetSpec
     from lightly_infra.spec.fields import DatasourceSpec
     from lightly_infra.stack import previous
-    from lightly_infra.stack.previous import Made, Previous
+    from lightly_infra.stack.previous import Previous
 
     Datasets = Mapping[str, DatasetSpec]
 
@@ -38,6 +40,9 @@ _BY_HAND: Final = {
 }
 
 _IDENTITIES: Final = ("role", "user", "service account", "key")
+
+# Of these, what an access makes anew in every epoch; it deletes those before.
+_RENEWED: Final = ("user", "key")
 
 
 def check(datasets: Datasets, before: Previous) -> None:
@@ -63,8 +68,16 @@ def check(datasets: Datasets, before: Previous) -> None:
 
 def findings(datasets: Datasets, before: Previous) -> Findings:
     """What is to be said of a stack's datasets, in view of what was there before."""
-    found = Findings(refusals=[*_identities(datasets, before), *_existing(datasets, before)])
-    _tell_of_leaving(found, datasets, before)
+    found = Findings(
+        refusals=[
+            *_identities(datasets, before),
+            *_existing(datasets, before),
+            *_grants(datasets, before),
+            *_renamed(datasets, before),
+        ]
+    )
+    if not found.refusals:
+        _tell_of_leaving(found, datasets, before)
     return found
 
 
@@ -98,14 +111,15 @@ def _sources(datasets: Datasets) -> Iterator[tuple[str, str, DatasetSpec, Purpos
 
 
 def _identities(datasets: Datasets, before: Previous) -> Iterator[str]:
-    """Identities and keys that the YAML calls the user's own, and that this very run would delete."""
-    planned = {
+    """Identities and keys that the YAML calls the user's own, and that this run or a renewal would delete."""
+    stays = {
         (kind, access_name(datasource_name(key, dataset, purpose), cloud.datasource))
         for _, key, dataset, purpose, cloud in _sources(datasets)
         for kind in _IDENTITIES
-        if cloud.datasource.makes_identity(kind)
+        if cloud.datasource.makes_identity(kind) and not (cloud.datasource.rotates and kind in _RENEWED)
     }
-    going = {(it.kind, it.name): it for it in before.made if it.kind in _IDENTITIES and not _is_planned(it, planned)}
+    made_here = [it for it in before.made if it.kind in _IDENTITIES]
+    going = {(it.kind, it.name): it for it in made_here if (it.kind, it.resource.name) not in stays}
     for where, _, _, _, cloud in _sources(datasets):
         for named in cloud.datasource.named():
             made = going.get((named.kind, named.name))
@@ -113,15 +127,9 @@ def _identities(datasets: Datasets, before: Previous) -> Iterator[str]:
                 of = f"for dataset {made.dataset!r}" if made.dataset else f"as {made.resource.name!r}"
                 yield (
                     f"{where}.{named.field}: {named.shown!r} was made by this stack {of}: named here, it would be "
-                    f"deleted by this very run, and Lightly shut out. Remove '{named.field}' to go on with it, or name "
-                    f"a {named.kind} that the stack has not made"
+                    f"deleted by this run or the renewal to come, and Lightly shut out. Remove '{named.field}' to go "
+                    f"on with it, or name a {named.kind} that the stack has not made"
                 )
-
-
-def _is_planned(made: Made, planned: set[tuple[str, str]]) -> bool:
-    # What is renewed has the number of its epoch behind the name.
-    names = {made.resource.name, re.sub(r"-[0-9]+$", "", made.resource.name)}
-    return any((made.kind, name) in planned for name in names)
 
 
 def _existing(datasets: Datasets, before: Previous) -> Iterator[str]:
@@ -135,6 +143,60 @@ def _existing(datasets: Datasets, before: Previous) -> Iterator[str]:
                 f"{where}.create: {it.storage!r} exists: Lightly has been told to use it, and this stack has not made "
                 "it, or has let go of it. Remove 'create': it is then used as it is, and nothing is changed on it"
             )
+
+
+def is_granted(before: Previous | None, name: str, wanted: ObsSpec) -> bool:
+    """Whether a bucket's policy lets the user of the datasource `name` in by what this stack has written there."""
+    return before is not None and any(
+        it.name == name
+        and it.outputs.get("bucket") == wanted.bucket
+        and cloud_of(str(it.outputs.get("endpoint"))) == cloud_of(wanted.endpoint)
+        for it in before.of("pulumi-python:dynamic/obs:Grant")
+    )
+
+
+def _grants(datasets: Datasets, before: Previous) -> Iterator[str]:
+    """What a policy on a bucket of OBS goes on to grant, once the bucket has left the stack, without saying to whom."""
+    for where, key, dataset, purpose, cloud in _sources(datasets):
+        wanted = cloud.datasource
+        if isinstance(wanted, ObsSpec) and is_granted(before, datasource_name(key, dataset, purpose), wanted):
+            for field in ("user", "region"):
+                if getattr(wanted, field) is None:
+                    yield (
+                        f"{where}.{field} is missing: it was given when this stack made the bucket {wanted.bucket!r}, "
+                        "whose policy lets Lightly in by what the stack has written there; put it back"
+                    )
+
+
+def _renamed(datasets: Datasets, before: Previous) -> Iterator[str]:
+    """Datasets whose `formerly` is missing or not what they were first deployed under, so that they would be new."""
+    today = {resource_name(key, dataset): key for key, dataset in datasets.items()}
+    for name, old in before.datasets.items():
+        holder = today.get(name)
+        if holder is not None and (holder == old.key or datasets[holder].formerly is not None):
+            continue
+        was = old.key or name
+        key = was if was in datasets else _continued(was, datasets, old, leaves=holder is None)
+        if key is None or key == holder:
+            continue
+        given = datasets[key].formerly
+        wrong = f"{key}: 'formerly' is missing" if given is None else f"{key}.formerly: {given!r} is not the first key"
+        remedy = "Remove 'formerly'" if paths.slug(key) == name else f"Write 'formerly: {name}' under {key!r}"
+        if holder is not None:
+            remedy = f"{remedy}, and give {holder!r} another key"
+        yield (
+            f"{wrong}: what was {was!r} in the last run was first deployed under {name!r}. As it stands, all of it "
+            f"would be made anew, and what there is taken away. {remedy}, and all of it stays; if it is another "
+            "dataset, give it a key that is new to the stack, and no 'formerly'"
+        )
+
+
+def _continued(was: str, datasets: Datasets, old: previous.Dataset, *, leaves: bool) -> str | None:
+    """The key of the dataset that says it was another one, and means this one."""
+    renamed = {key: paths.slug(it.formerly) for key, it in datasets.items() if it.formerly is not None}
+    told = [key for key, formerly in renamed.items() if formerly == paths.slug(was)]
+    alike = [key for key in renamed if leaves and _alike(key, datasets[key], old)]
+    return next(iter(told + alike), None)
 
 
 def _tell_of_leaving(found: Findings, datasets: Datasets, before: Previous) -> None:
@@ -151,7 +213,7 @@ def _tell_of_leaving(found: Findings, datasets: Datasets, before: Previous) -> N
                 f"{key}: looks like {was!r} under another key. As it stands, this makes a dataset, identities and "
                 f"storage anew, removes Lightly's access to what {was!r} had, and "
                 f"{'deletes' if deleted else 'leaves'} the dataset {old.name!r} at Lightly. If it is the same dataset, "
-                f"write 'formerly: {was}' under {key!r}, and all of it stays; or keep the key {was!r}, and write "
+                f"write 'formerly: {name}' under {key!r}, and all of it stays; or keep the key {was!r}, and write "
                 f"'name: {datasets[key].name or key}' to rename it at Lightly"
             )
         elif deleted:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from docs.transitions import TRANSITIONS
 from lightly_infra.sandbox.environment import Sandbox
@@ -34,6 +36,10 @@ WORDS = {
     "Account": "service account",
     "Key": "key",
     "Dataset": "dataset",
+    "RolePolicy": "grant",
+    "UserPolicy": "grant",
+    "Grant": "grant",
+    "BucketIAMMember": "grant",
 }
 IDENTITIES = {"role", "service account"}
 
@@ -46,6 +52,11 @@ class Stack:
         self.sandbox = Sandbox(engine=engine, on_log=lambda _, message: self.said.append(message))
         self.datasets: dict[str, Any] = {}
         self._make = make
+
+    @property
+    def program(self) -> Program:
+        """Of the YAML as it was deployed last."""
+        return self._make(self.datasets)
 
     def begin(self, **datasets: Any) -> None:
         """Deploys a YAML to start from."""
@@ -82,7 +93,11 @@ class Stack:
 
 
 def words(found: frozenset[str], one: set[str]) -> frozenset[str]:
-    """What was done, with one word for every identity where the table has one; keys go without saying then."""
+    """What was done, with one word for every identity where the table has one; keys go without saying then.
+
+    So does what an identity is granted: what is made and goes with it.
+    """
+    found -= {"grant"} if found & {*IDENTITIES, "user", "key"} else set()
     return found if not one else frozenset("identity" if it in one else it for it in found - {"key", "user"})
 
 
@@ -164,6 +179,7 @@ def test_a_key_and_then_a_bucket_change(stack: Stack) -> None:
     stack.run("formerly", streets=on_s3(name="Scenes", formerly="scenes"))
     assert set(stack.sandbox.lightly.datasets) == {id_}
     assert not [it for it in stack.said if "another key" in it]
+    stack.run("formerly-not-the-first", roads=on_s3(name="Roads", formerly="streets"))
     stack.run("key", roads=on_s3(name="Roads"))
     assert any("roads: looks like 'streets' under another key" in it for it in stack.said), stack.said
     stack.run("another-bucket", roads=on_s3(name="Roads", target={"bucket": "acme-b"}))
@@ -174,6 +190,27 @@ def test_a_dataset_leaves_and_what_it_made_stays(stack: Stack) -> None:
     other["lightly"]["s3"] = {**other["lightly"]["s3"], "create": False, "bucket": "acme-lightly", "prefix": "b/"}
     stack.begin(maker=ours, other=other)
     stack.run("maker-leaves", other=other)
+
+
+def test_on_obs_a_bucket_that_leaves_the_stack_goes_on_to_let_in_who_names_it(stack: Stack) -> None:
+    def on_obs(prefix: str, **more: Any) -> dict[str, Any]:
+        made = {**CLOUDS["obs"].made, "bucket": "acme-lightly", "prefix": prefix, **more}
+        source = {"bucket": "acme-raw", "prefix": prefix, "access": "delegated"}
+        return dataset({"s3": source}, {"obs": made})
+
+    def let_in() -> set[str]:
+        answer = stack.sandbox.obs.buckets().get_bucket_policy(Bucket="acme-lightly")
+        return {it["Sid"] for it in json.loads(answer["Policy"])["Statement"]}
+
+    stack.begin(maker=on_obs("a/"), other=on_obs("b/", create=False))
+    both = let_in()
+    stack.run("maker-leaves", other=on_obs("b/", create=False))
+    left = let_in()
+    assert left < both
+    assert left
+    stack.sandbox.destroy(stack.program)
+    with pytest.raises(ClientError, match="NoSuchBucketPolicy"):
+        let_in()
 
 
 def test_what_is_deployed_decides_what_becomes_of_a_dataset_that_leaves(stack: Stack) -> None:

@@ -31,14 +31,14 @@ def _now(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(epochs, "now", lambda: NOW)
 
 
-def settings(of_input: dict[str, Any] | None = None, **of_dataset: object) -> Settings:
+def settings(of_input: dict[str, Any] | None = None, key: str = "scenes", **of_dataset: object) -> Settings:
     given = {"bucket": "acme-raw", "prefix": "raw/", "access": "delegated"} if of_input is None else of_input
     dataset = {
         "input": {"s3": given},
         "lightly": {"s3": {"bucket": "acme-lightly", "prefix": "lightly/", "access": "delegated"}},
         **of_dataset,
     }
-    return Settings(spec.parse({"scenes": dataset}, {"region": "eu-central-1"}))
+    return Settings(spec.parse({key: dataset}, {"region": "eu-central-1"}))
 
 
 def files(*keys: str, days: int = 1) -> Listing:
@@ -271,6 +271,12 @@ def test_a_container_of_the_last_run_is_known_with_account_and_group() -> None:
     assert found.path == "azure://acmedata/raw/images/"
     assert found.names == {"account": "acmedata", "container": "raw", "resource_group": "acme1a2b"}
     assert found.made
+
+
+def test_an_input_is_known_under_another_key() -> None:
+    renamed = settings(formerly="scenes", key="streets")
+    it = state({"full_path": PATH})
+    assert contents.earlier(renamed, it) == {"streets": Earlier("Videos", PATH, {"bucket": "acme-raw"}, made=False)}
 
 
 def test_nothing_is_known_of_a_stack_that_never_ran() -> None:

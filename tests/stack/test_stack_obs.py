@@ -28,12 +28,18 @@ def _token(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def deployed(
-    *, source: dict[str, Any] = BROUGHT, target: dict[str, Any] = MADE, preview: bool = False, **more: Any
+    *,
+    source: dict[str, Any] = BROUGHT,
+    target: dict[str, Any] = MADE,
+    preview: bool = False,
+    previous: Any = None,
+    **more: Any,
 ) -> Recording:
     """A stack of one dataset `street-scenes` and those in `more`."""
     datasets = {"street-scenes": {"input": {"obs": source}, "lightly": {"obs": target}}, **more}
     key = "lightly-infra:datasets"
-    return run(stack.main, preview=preview, config=CONFIG | {key: json.dumps(datasets)}, secret_keys=[key])
+    config = CONFIG | {key: json.dumps(datasets)}
+    return run(stack.main, preview=preview, config=config, secret_keys=[key], previous=previous)
 
 
 def obs(recording: Recording, kind: str) -> list[Recorded]:
@@ -131,3 +137,34 @@ def test_a_secret_that_stands_in_clear_is_refused() -> None:
 
 def test_a_preview_needs_no_keys() -> None:
     assert obs(deployed(preview=True), "Bucket")
+
+
+GRANT = "pulumi-python:dynamic/obs:Grant"
+
+
+@pytest.mark.parametrize(
+    ("name", "bucket", "endpoint", "granted"),
+    [
+        ("lightly-street-scenes-lightly", "acme-lightly", ENDPOINT, True),
+        ("lightly-street-scenes-lightly", "acme-other", ENDPOINT, False),
+        ("lightly-street-scenes-lightly", "acme-lightly", "https://obs.eu-de.example.com", False),
+        ("lightly-other-lightly", "acme-lightly", ENDPOINT, False),
+    ],
+    ids=["this one", "another bucket", "another cloud", "another dataset's"],
+)
+def test_what_the_policy_of_a_bucket_grants_stays_when_the_bucket_leaves_the_stack(
+    name: str, bucket: str, endpoint: str, *, granted: bool
+) -> None:
+    urns = {it: f"urn:pulumi:test::lightly-infra::{it}::{name}" for it in (GRANT, "pulumi:pulumi:Stack")}
+    before = {
+        urns["pulumi:pulumi:Stack"]: {"type": "pulumi:pulumi:Stack", "outputs": {"datasets": {}}},
+        urns[GRANT]: {"type": GRANT, "outputs": {"bucket": bucket, "endpoint": endpoint}},
+    }
+    made = deployed()
+    kept = deployed(target={**MADE, "create": False}, previous=before)
+
+    assert obs(kept, "Bucket") == obs(kept, "Marker") == []
+    assert [it.inputs for it in obs(kept, "Grant")] == ([it.inputs for it in obs(made, "Grant")] if granted else [])
+    assert [it.urn for it in obs(kept, "Grant")] == ([it.urn for it in obs(made, "Grant")] if granted else [])
+    if granted:
+        assert obs(kept, "Grant")[0].urn in kept.waits_for(kept.one("lightly:Verification"))

@@ -8,6 +8,7 @@ from typing import Any
 import pulumi
 import pytest
 
+from lightly_infra import spec
 from lightly_infra.permissions import Purpose
 from lightly_infra.stack import previous
 from tests.pulumi_mocks import run
@@ -16,6 +17,7 @@ DATASET = "pulumi-python:dynamic/lightly:Dataset"
 DATASOURCE = "pulumi-python:dynamic/lightly:Datasource"
 SECRET = "canary-external-id-0001"
 ID = "0123456789abcdef01234567"
+BROUGHT = {"bucket": "acme-raw", "prefix": "raw/", "access": "delegated"}
 
 
 def urn(type_: str, name: str) -> str:
@@ -84,6 +86,38 @@ def test_a_dataset_whose_first_run_failed_half_way_has_neither_key_nor_id() -> N
     state[STACK]["outputs"] = {"other": 1}
     (dataset,) = known_datasets(state).values()
     assert (dataset.key, dataset.id, dataset.datasources) == (None, None, {})
+
+
+@pytest.mark.parametrize(("given", "adopted"), [({}, False), ({"dataset_id": ID}, True), ({"adopted": True}, True)])
+def test_a_dataset_that_is_named_by_its_id_is_never_deleted(given: dict[str, Any], *, adopted: bool) -> None:
+    state = copy.deepcopy(STATE)
+    state[urn(DATASET, "street-scenes")]["outputs"] |= given
+    (dataset,) = known_datasets(state).values()
+    assert dataset.adopted is adopted
+
+
+def test_what_was_exported_is_told_by_the_keys_of_today() -> None:
+    registered = {"type": "Images", "on_destroy": "keep", "dataset_id": "a" * 24}
+    resources = [
+        previous.Resource(urn(DATASET, name), DATASET, registered | {"name": name, "dataset_id": id_})
+        for name, id_ in (("a", "a" * 24), ("b", "b" * 24))
+    ]
+    told = {"a": {"id": "a" * 24}, "b": {"id": "b" * 24}, "gone": {"id": "c" * 24}}
+    outputs = {"datasets": told, "credentials": {"a": {"kind": "of a"}}, "worker_config": {}, "other": {"a": 1}}
+    declared = {"input": {"s3": BROUGHT}, "lightly": {"s3": BROUGHT | {"prefix": "lightly/"}}}
+
+    def renamed(**formerly: str) -> Any:
+        datasets = {
+            key: {**declared, "lightly": {"s3": BROUGHT | {"prefix": f"{key}/"}}, "formerly": it}
+            for key, it in formerly.items()
+        }
+        return previous.Previous(resources, outputs).renamed(outputs, spec.parse(datasets, {"region": "eu-west-1"}))
+
+    found = renamed(c="a", b="b")
+    assert found["datasets"] == {"c": told["a"], "b": told["b"], "gone": told["gone"]}
+    assert (found["credentials"], found["other"]) == ({"c": {"kind": "of a"}}, {"a": 1})
+    assert renamed(a="b", b="a")["datasets"] == {"b": told["a"], "a": told["b"], "gone": told["gone"]}
+    assert renamed(b="a")["datasets"] == {"b": told["a"], "gone": told["gone"]}, "that of another dataset is not shown"
 
 
 @pytest.mark.parametrize("state", [None, {}, {STACK: {"type": "pulumi:pulumi:Stack", "outputs": {}}}])

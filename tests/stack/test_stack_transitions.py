@@ -206,3 +206,125 @@ def test_a_former_key_is_taken() -> None:
 def test_a_former_key_has_a_letter_or_a_digit() -> None:
     with pytest.raises(spec.SpecError, match=r"street-scenes\.formerly: '-' is not a valid dataset key"):
         spec.parse(datasets(formerly="-"), DEFAULTS)
+
+
+def renamed_state(**more: Any) -> Previous:
+    """Deployed as `keya`, and later as `keyb` with `formerly: keya`."""
+    before = state(key="keya", **more)
+    return Previous(before.resources, {"datasets": {"keyb": {"id": ID}}})
+
+
+@pytest.mark.parametrize(
+    ("declared", "starts", "remedy"),
+    [
+        (datasets(key="keyc", formerly="keyb"), "keyc.formerly: 'keyb' is not", "Write 'formerly: keya' under 'keyc'"),
+        (
+            datasets({"s3": {**S3, "prefix": "x/"}}, key="keyc", formerly="keyb", name="New"),
+            "keyc.formerly: 'keyb' is not",
+            "Write 'formerly: keya' under 'keyc'",
+        ),
+        (datasets(key="keyb", formerly="keyb"), "keyb.formerly: 'keyb' is not", "Write 'formerly: keya' under 'keyb'"),
+        (datasets(key="keyb"), "keyb: 'formerly' is missing", "Write 'formerly: keya' under 'keyb'"),
+        (datasets(key="keyc", formerly="slip"), "keyc.formerly: 'slip' is not", "Write 'formerly: keya' under 'keyc'"),
+        (
+            datasets(key="keyb") | datasets({"s3": {**S3, "prefix": "x/"}}, key="keya"),
+            "keyb: 'formerly' is missing",
+            "Write 'formerly: keya' under 'keyb', and give 'keya' another key",
+        ),
+    ],
+    ids=[
+        "the key before",
+        "with another name, too",
+        "its own key",
+        "missing",
+        "a slip",
+        "missing, and its place taken",
+    ],
+)
+def test_formerly_is_the_first_key_or_nothing_is_touched(declared: dict[str, Any], starts: str, remedy: str) -> None:
+    found = said(declared, renamed_state(on_destroy="delete"))
+    (refusal,) = found.refusals
+    assert refusal.startswith(starts)
+    assert remedy in refusal
+    assert found.warnings == []
+
+
+@pytest.mark.parametrize(
+    "declared",
+    [
+        datasets(key="keyc", formerly="keya"),
+        datasets(key="keyb", formerly="keya"),
+        datasets(key="keya"),
+        datasets(key="keyb", formerly="keya") | datasets({"s3": {**S3, "prefix": "x/"}}, key="new", formerly="another"),
+    ],
+    ids=["renamed again", "as it is", "renamed back", "a new one whose first key another stack knows"],
+)
+def test_the_first_key_is_taken_however_often_a_dataset_was_renamed(declared: dict[str, Any]) -> None:
+    found = said(declared, renamed_state())
+    assert (found.refusals, found.warnings, found.remarks) == ([], [], [])
+
+
+def test_what_is_advised_for_another_key_is_the_first_one() -> None:
+    (warning,) = said(datasets(key="keyc"), renamed_state()).warnings
+    assert "'formerly: keya'" in warning
+
+
+def two_keys(first: str, second: str) -> Previous:
+    """Resources `keya` and `keyb`, under these keys."""
+    before = [state(key=name, told={"full_path": f"s3://acme-raw/{name}/", "dataset_id": name}) for name in "ab"]
+    return Previous(
+        [it for each in before for it in each.resources], {"datasets": {first: {"id": "a"}, second: {"id": "b"}}}
+    )
+
+
+def test_two_keys_may_be_swapped_and_not_silently_swapped_back() -> None:
+    a, b = datasets(key="a", formerly="b"), datasets({"s3": {**S3, "prefix": "x/"}}, key="b", formerly="a")
+    assert said(a | b, two_keys("a", "b")).refusals == []
+    assert said(a | b, two_keys("b", "a")).refusals == []
+    for key, it in (a | b).items():
+        del it["formerly"]
+        assert key in "ab"
+    assert len(said(a | b, two_keys("b", "a")).refusals) == 2
+
+
+A_NUMBERED_KEY = ("gcp:serviceaccount/key:Key", f"{INPUT}-17", {"name": KEY_PATH})
+
+
+@pytest.mark.parametrize(
+    ("made", "rotating", "named", "field"),
+    [
+        (A_USER, s3(kind="keys", rotate_every_days=30), s3(kind="keys", user="lightly-user-1"), "s3.access.user"),
+        (A_NUMBERED_KEY, gcs(rotate_every_days=30), THE_CREDENTIALS, "gcs.access.credentials"),
+        (
+            ("aws:iam/user:User", INPUT, {"name": "lightly-user-1"}),
+            s3(kind="keys", rotate_every_days=30),
+            s3(kind="keys", user="lightly-user-1"),
+            "s3.access.user",
+        ),
+    ],
+    ids=["a user", "a key", "a user from before the renewals"],
+)
+def test_what_a_renewal_deletes_is_not_named_elsewhere(
+    made: tuple[str, str, dict[str, Any]], rotating: dict[str, Any], named: dict[str, Any], field: str
+) -> None:
+    declared = datasets(rotating) | datasets(named, key="other")
+    (refusal,) = said(declared, state(made)).refusals
+    assert refusal.startswith(f"other.input.{field}: ")
+    assert "the renewal to come" in refusal
+
+
+def test_a_service_account_whose_keys_are_renewed_stays_and_may_be_named() -> None:
+    declared = datasets(gcs(rotate_every_days=30)) | datasets(gcs(service_account=EMAIL), key="other")
+    assert said(declared, state(AN_ACCOUNT)).refusals == []
+
+
+@pytest.mark.parametrize("missing", ["user", "region"])
+def test_a_bucket_policy_of_obs_goes_on_to_name_whom_it_lets_in(missing: str) -> None:
+    given: dict[str, Any] = {**OBS, "bucket": "acme-raw", "region": "eu-de", "endpoint": "https://obs.example.com"}
+    outputs = {"bucket": "acme-raw", "endpoint": "https://obs.example.com"}
+    before = state(("pulumi-python:dynamic/obs:Grant", INPUT, outputs), told=TOLD_OBS)
+    assert said(datasets({"obs": given}), before).refusals == []
+    del given[missing]
+    declared = spec.parse(datasets({"obs": given}), {"region": "eu-central-1"})
+    (refusal,) = transitions.findings(declared, before).refusals
+    assert refusal.startswith(f"street-scenes.input.obs.{missing} is missing")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, NotRequired, TypedDict
 from urllib.parse import urlsplit
 
 import pulumi
@@ -17,6 +17,7 @@ from lightly_infra.located import located
 
 if TYPE_CHECKING:
     from lightly_infra.clouds.obs.access import AccessKeys
+    from lightly_infra.clouds.obs.resources.session import ServerArgs
     from lightly_infra.permissions import Purpose
 
 POLICY_SETTLES = 330.0
@@ -41,12 +42,16 @@ class OBSDatasourceArgs(TypedDict):
     access: AccessKeys
     """How Lightly gets in. On a `Bucket`, its user is granted the prefix."""
 
+    granted_by: NotRequired[ServerArgs]
+    """Of a bucket that was made here and has left the program: how it is reached. Its policy goes on to grant the user
+    the prefix. Default: the user of a bucket that is given by its name has its permissions already."""
+
 
 class OBSDatasource(CloudDatasource):
     """Grants a user the operations of a purpose under one prefix of one bucket.
 
     On a bucket of the user's own it writes nothing, a policy neither: that is one document per bucket, which is theirs.
-    There the user must have the permissions already (`granted` says which).
+    There the user must have the permissions already (`granted` says which), but for `granted_by`.
     """
 
     def __init__(self, name: str, args: OBSDatasourceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -76,7 +81,8 @@ class OBSDatasource(CloudDatasource):
                 policy.grant(purpose=self.purpose, bucket=it, prefix=prefix, user=access.user, sid=policy.sid_of(name))
             )
         )
-        if owned:
+        server = owned.server if owned else args.get("granted_by")
+        if server is not None:
             self.settles = POLICY_SETTLES
             if access.user is None:
                 raise ValueError(
@@ -85,16 +91,16 @@ class OBSDatasource(CloudDatasource):
                 )
             Grant(
                 name,
-                {**owned.server, "bucket": bucket_name, "statements": self.granted},
-                self.child(depends_on=[owned]),
+                {**server, "bucket": bucket_name, "statements": self.granted},
+                self.child(depends_on=[owned] if owned else []),
             )
-            if prefix:
-                # Lightly wants the directory to exist; it may be empty.
-                Marker(
-                    name,
-                    {**owned.server, "bucket": bucket_name, "key": prefix},
-                    self.child(depends_on=[owned], deleted_with=owned.resource),
-                )
+        if owned and prefix:
+            # Lightly wants the directory to exist; it may be empty.
+            Marker(
+                name,
+                {**owned.server, "bucket": bucket_name, "key": prefix},
+                self.child(depends_on=[owned], deleted_with=owned.resource),
+            )
 
         self.path = bucket_name.apply(lambda it: paths.resource_path("obs", it, prefix))
         self.config = {**access.config, "full_path": self.path, "obs_endpoint": args["endpoint"]}

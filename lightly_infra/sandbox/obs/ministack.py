@@ -45,12 +45,14 @@ class ObsServer(Ministack):
 
     Attributes:
         deployer: The keys of who makes buckets; may do everything with them.
+        brought: The buckets that are the user's own, whose policies the sandbox writes.
     """
 
     application: ClassVar[str] = "lightly_infra.sandbox.obs.server:app"
 
     def __init__(self) -> None:
         super().__init__(ACCOUNT)
+        self.brought: set[str] = set()
         self._password = secrets.token_hex(20)
         self.deployer = Credentials(f"OBS{secrets.token_hex(8).upper()}", secrets.token_hex(20))
 

@@ -49,6 +49,10 @@ def prepare(obs: ObsServer, given: Sequence[Source]) -> None:
         if spec.bucket is None or spec.bucket in created:
             continue
         region = spec.region or REGION
+        if spec.bucket not in obs.brought:
+            if _exists(obs, spec.bucket, region):  # a stack has made it: its policy is what the stack has written
+                continue
+            obs.brought.add(spec.bucket)
         put_images(obs.buckets(region), spec.bucket, region, spec.prefix, it.files)
         known = statements[spec.bucket, region]
         known += policy.grant(
@@ -61,6 +65,11 @@ def prepare(obs: ObsServer, given: Sequence[Source]) -> None:
     for (bucket, region), known in statements.items():
         document = policy.to_json(policy.document(known))
         obs.buckets(region).put_bucket_policy(Bucket=bucket, Policy=document)
+
+
+def _exists(obs: ObsServer, bucket: str, region: str) -> bool:
+    names = [it["Name"] for it in obs.buckets(region).list_buckets()["Buckets"]]
+    return bucket in names
 
 
 def _check_one_cloud(sources: Sequence[tuple[Source, ObsSpec]]) -> None:
