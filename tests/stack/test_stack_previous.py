@@ -100,10 +100,10 @@ def test_what_was_exported_is_told_by_the_keys_of_today() -> None:
     registered = {"type": "Images", "on_destroy": "keep", "dataset_id": "a" * 24}
     resources = [
         previous.Resource(urn(DATASET, name), DATASET, registered | {"name": name, "dataset_id": id_})
-        for name, id_ in (("a", "a" * 24), ("b", "b" * 24))
+        for name, id_ in (("aaa", "a" * 24), ("bbb", "b" * 24))
     ]
-    told = {"a": {"id": "a" * 24}, "b": {"id": "b" * 24}, "gone": {"id": "c" * 24}}
-    outputs = {"datasets": told, "credentials": {"a": {"kind": "of a"}}, "worker_config": {}, "other": {"a": 1}}
+    told = {"aaa": {"id": "a" * 24}, "bbb": {"id": "b" * 24}, "gone": {"id": "c" * 24}}
+    outputs = {"datasets": told, "credentials": {"aaa": {"kind": "of a"}}, "worker_config": {}, "other": {"aaa": 1}}
     declared = {"input": {"s3": BROUGHT}, "lightly": {"s3": BROUGHT | {"prefix": "lightly/"}}}
 
     def renamed(**formerly: str) -> Any:
@@ -113,11 +113,13 @@ def test_what_was_exported_is_told_by_the_keys_of_today() -> None:
         }
         return previous.Previous(resources, outputs).renamed(outputs, spec.parse(datasets, {"region": "eu-west-1"}))
 
-    found = renamed(c="a", b="b")
-    assert found["datasets"] == {"c": told["a"], "b": told["b"], "gone": told["gone"]}
-    assert (found["credentials"], found["other"]) == ({"c": {"kind": "of a"}}, {"a": 1})
-    assert renamed(a="b", b="a")["datasets"] == {"b": told["a"], "a": told["b"], "gone": told["gone"]}
-    assert renamed(b="a")["datasets"] == {"b": told["a"], "gone": told["gone"]}, "that of another dataset is not shown"
+    found = renamed(ccc="aaa", bbb="bbb")
+    assert found["datasets"] == {"ccc": told["aaa"], "bbb": told["bbb"], "gone": told["gone"]}
+    assert (found["credentials"], found["other"]) == ({"ccc": {"kind": "of a"}}, {"aaa": 1})
+    assert renamed(aaa="bbb", bbb="aaa")["datasets"] == {"bbb": told["aaa"], "aaa": told["bbb"], "gone": told["gone"]}
+    assert renamed(bbb="aaa")["datasets"] == {"bbb": told["aaa"], "gone": told["gone"]}, (
+        "that of another dataset is not shown"
+    )
 
 
 @pytest.mark.parametrize("state", [None, {}, {STACK: {"type": "pulumi:pulumi:Stack", "outputs": {}}}])

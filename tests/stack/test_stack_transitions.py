@@ -271,20 +271,21 @@ def test_what_is_advised_for_another_key_is_the_first_one() -> None:
 
 def two_keys(first: str, second: str) -> Previous:
     """Resources `keya` and `keyb`, under these keys."""
-    before = [state(key=name, told={"full_path": f"s3://acme-raw/{name}/", "dataset_id": name}) for name in "ab"]
+    before = [
+        state(key=name, told={"full_path": f"s3://acme-raw/{name}/", "dataset_id": name}) for name in ("aaa", "bbb")
+    ]
     return Previous(
-        [it for each in before for it in each.resources], {"datasets": {first: {"id": "a"}, second: {"id": "b"}}}
+        [it for each in before for it in each.resources], {"datasets": {first: {"id": "aaa"}, second: {"id": "bbb"}}}
     )
 
 
 def test_two_keys_may_be_swapped_and_not_silently_swapped_back() -> None:
-    a, b = datasets(key="a", formerly="b"), datasets({"s3": {**S3, "prefix": "x/"}}, key="b", formerly="a")
-    assert said(a | b, two_keys("a", "b")).refusals == []
-    assert said(a | b, two_keys("b", "a")).refusals == []
-    for key, it in (a | b).items():
+    a, b = datasets(key="aaa", formerly="bbb"), datasets({"s3": {**S3, "prefix": "x/"}}, key="bbb", formerly="aaa")
+    assert said(a | b, two_keys("aaa", "bbb")).refusals == []
+    assert said(a | b, two_keys("bbb", "aaa")).refusals == []
+    for it in (a | b).values():
         del it["formerly"]
-        assert key in "ab"
-    assert len(said(a | b, two_keys("b", "a")).refusals) == 2
+    assert len(said(a | b, two_keys("bbb", "aaa")).refusals) == 2
 
 
 A_NUMBERED_KEY = ("gcp:serviceaccount/key:Key", f"{INPUT}-17", {"name": KEY_PATH})
