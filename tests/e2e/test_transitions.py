@@ -199,7 +199,7 @@ def test_on_obs_a_bucket_that_leaves_the_stack_goes_on_to_let_in_who_names_it(st
         return dataset({"s3": source}, {"obs": made})
 
     def let_in() -> set[str]:
-        answer = stack.sandbox.obs.buckets().get_bucket_policy(Bucket="acme-lightly")
+        answer = stack.sandbox.obs.client().get_bucket_policy(Bucket="acme-lightly")
         return {it["Sid"] for it in json.loads(answer["Policy"])["Statement"]}
 
     stack.begin(maker=on_obs("a/"), other=on_obs("b/", create=False))
