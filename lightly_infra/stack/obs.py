@@ -39,15 +39,20 @@ class Builder(BucketBuilder[ObsSpec, obs.Bucket]):
         }
         if wanted.user is not None:
             keys["user"] = wanted.user
+        bucket = self.bucket(name, wanted, opts)
         args: obs.OBSDatasourceArgs = {
             "purpose": purpose,
-            "bucket": self.bucket(name, wanted, opts),
+            "bucket": bucket,
             "prefix": wanted.prefix,
             "endpoint": wanted.endpoint,
             "access": obs.AccessKeys(name, keys, opts),
         }
-        if isinstance(args["bucket"], str) and is_granted(self.before, name, wanted):
-            args["granted_by"] = _reached(wanted)
+        if isinstance(bucket, str) and is_granted(self.before, name, wanted):
+            server: ServerArgs = {
+                "endpoint": wanted.endpoint,
+                "region": wanted.region or "",
+            }  # `transitions` asks for it
+            args["granted_by"] = {**server, "addressing": wanted.addressing}
         return obs.OBSDatasource(name, args, opts)
 
     async def lifecycle(self, wanted: ObsSpec) -> Sequence[Rule]:
@@ -65,17 +70,14 @@ class Builder(BucketBuilder[ObsSpec, obs.Bucket]):
     def make_bucket(self, name: str, wanted: ObsSpec, opts: pulumi.ResourceOptions) -> obs.Bucket:
         """A bucket as the YAML wants it."""
         args: obs.BucketArgs = {
-            **_reached(wanted),
+            "endpoint": wanted.endpoint,
+            "region": wanted.region or "",  # the spec has seen to it that there is one
+            "addressing": wanted.addressing,
             "expiries": self.expiries(wanted),
         }
         if wanted.bucket:
             args["bucket"] = wanted.bucket
         return obs.Bucket(name, args, opts)
-
-
-def _reached(wanted: ObsSpec) -> ServerArgs:
-    # Where a bucket or a grant is made, it has been seen to it that there is a region.
-    return {"endpoint": wanted.endpoint, "region": wanted.region or "", "addressing": wanted.addressing}
 
 
 def _server(wanted: ObsSpec) -> connection.Server:
