@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pulumi.runtime.sync_await import _sync_await
 
-from lightly_infra import health
+from lightly_infra import health, ownership
 from lightly_infra.leftovers import CannotListError, Marked
+from lightly_infra.spec.gcs import GcsSpec
 from lightly_infra.spec.obs import ObsSpec
 from lightly_infra.spec.s3 import S3Spec
 
@@ -75,19 +76,30 @@ def find(settings: Settings, known: Known, told: Path | None = None) -> Iterator
         told: What the stack's program has listed.
     """
     answers: dict[str, Answer] = json.loads(told.read_bytes()) if told and told.is_file() else {}
-    for cloud, source in _clouds(settings).items():
+    for cloud, sources in _clouds(settings).items():
         try:
-            yield from health.leftovers(cloud, list(_of(cloud, source, settings, known, answers.get(cloud, {}))))
+            found = {
+                leftover: None
+                for source in sources
+                for leftover in _of(cloud, source, settings, known, answers.get(cloud, {}))
+            }
+            yield from health.leftovers(cloud, list(found))
         except CannotListError as error:
             yield health.not_listed(cloud, str(error))
 
 
-def _clouds(settings: Settings) -> dict[str, DatasourceSpec]:
-    """A datasource of every cloud that the stack uses."""
-    clouds: dict[str, DatasourceSpec] = {}
+def _clouds(settings: Settings) -> dict[str, list[DatasourceSpec]]:
+    """Of every cloud that the stack uses, a datasource for each place where things of it may be."""
+    clouds: dict[str, dict[Any, DatasourceSpec]] = {}
     for dataset in settings.datasets.values():
-        clouds |= {cloud.cloud: cloud.datasource for cloud in dataset.datasources.values()}
-    return clouds
+        for cloud in dataset.datasources.values():
+            clouds.setdefault(cloud.cloud, {}).setdefault(_asked_at(cloud.datasource), cloud.datasource)
+    return {cloud: list(sources.values()) for cloud, sources in clouds.items()}
+
+
+def _asked_at(source: DatasourceSpec) -> object:
+    """What has to be asked on its own: a server of OBS. Elsewhere one answer is about all regions and projects."""
+    return (source.endpoint, source.region) if isinstance(source, ObsSpec) else None
 
 
 def _of(cloud: str, source: DatasourceSpec, settings: Settings, known: Known, answer: Answer) -> Iterator[Leftover]:
@@ -108,8 +120,16 @@ def _of(cloud: str, source: DatasourceSpec, settings: Settings, known: Known, an
         return iter(of_obs.find(server, acting, known))
     if "marked" in answer:
         return known.leftovers(Marked(**it) for it in answer["marked"])
-    # The shortest is a label, which all clouds allow; of several the tag says most.
-    stack = min(known.stacks, key=len) if cloud == "gcs" else max(known.stacks, key=len)
-    command = _BY_HAND[cloud].format(stack=stack, project=getattr(source, "project", None))
     why = answer.get("refused", "the stack's program has not listed it")
-    raise CannotListError(f"{why}; `{command}` shows what there is")
+    raise CannotListError(f"{why}; {' and '.join(_by_hand(cloud, settings, known))} shows what there is")
+
+
+def _by_hand(cloud: str, settings: Settings, known: Known) -> Iterator[str]:
+    """The commands that list it, one for each project."""
+    # A stack's name in full has slashes, which its label cannot have.
+    tag = next((it for it in known.stacks if "/" in it), None)
+    label = next((it for it in known.stacks if "/" not in it), None) or ownership.label(tag or "")
+    stack = label if cloud == "gcs" else tag or label
+    sources = [it.datasource for dataset in settings.datasets.values() for it in dataset.datasources.values()]
+    for project in sorted({it.project for it in sources if isinstance(it, GcsSpec)}) if cloud == "gcs" else [""]:
+        yield f"`{_BY_HAND[cloud].format(stack=stack, project=project)}`"
