@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from pulumi import automation
 
+from lightly_infra import deployed
 from lightly_infra.deployed import with_stand_ins
+from lightly_infra.renewals import Renewal
 from lightly_infra.spec import SpecError
 from lightly_infra.stack.settings import DATASETS_KEY, Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SAS = "sv=2022-11-02&sr=c&sp=rl&se=2020-01-01T00:00:00Z&spr=https&sig=Y2FuYXJ5LXNpZ25hdHVyZQ%3D%3D"
 
@@ -46,3 +52,42 @@ def test_numbers_hold_for_programs_of_ones_own_as_well() -> None:
     settings = Settings.of_own_program({"lightly-infra:warn_days": "30", "lightly-infra:rotation": "2"})
 
     assert (settings.warn_days, settings.rotation, dict(settings.datasets)) == (30, 2, {})
+
+
+def test_a_dataset_with_another_key_since_the_last_update_is_known_by_the_one_of_today(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket = {"bucket": "acme", "access": {"kind": "keys", "rotate_every_days": 30}}
+    dataset = {"input": {"s3": {**bucket, "prefix": "raw/"}}, "lightly": {"s3": {**bucket, "prefix": "lightly/"}}}
+    fact = {"kind": "access key", "epoch": 17, "rotate_every_days": 30}
+    exported = {"datasets": {"scenes": {"id": "a" * 24}}, "credentials": {"scenes": {"input": fact, "lightly": fact}}}
+    registered = {"name": "scenes", "type": "Images", "on_destroy": "keep", "adopted": False, "dataset_id": "a" * 24}
+    outputs = {"pulumi:pulumi:Stack": exported, "pulumi-python:dynamic/lightly:Dataset": registered}
+    resources = [
+        {"urn": f"urn:pulumi:dev::acme::{type_}::scenes", "type": type_, "inputs": {}, "outputs": it}
+        for type_, it in outputs.items()
+    ]
+    config = {"aws:region": "eu-central-1", DATASETS_KEY: json.dumps({"streets": {**dataset, "formerly": "scenes"}})}
+
+    class Stack:
+        def __init__(self, *_: object) -> None: ...
+
+        def export_stack(self) -> automation.Deployment:
+            return automation.Deployment(version=3, deployment={"resources": resources})
+
+        def get_all_config(self) -> dict[str, automation.ConfigValue]:
+            return {key: automation.ConfigValue(it) for key, it in config.items()}
+
+    (tmp_path / "Pulumi.yaml").write_text("name: acme\nruntime: python\n")
+    monkeypatch.setattr(deployed, "_Stack", Stack)
+    monkeypatch.setattr(deployed, "Command", lambda: None)
+    monkeypatch.setattr(automation, "LocalWorkspace", lambda **_: None)
+    monkeypatch.setattr("shutil.which", lambda _: "pulumi")
+
+    stack = deployed.Deployed("dev", tmp_path)
+
+    assert stack.outputs["datasets"] == {"streets": {"id": "a" * 24}}
+    renewal = Renewal(stack.settings, external_ids=False, revokes=True, before=stack.outputs)
+    after = {**stack.outputs, "credentials": {"streets": {"input": fact | {"epoch": 20}, "lightly": fact}}}
+    found = {it.datasource: it.renewed for it in renewal.results(after, complete=True)}
+    assert found == {"input": True, "lightly": False}

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     import pulumi
 
     from lightly_infra.clouds.interface import CloudDatasource
-    from lightly_infra.clouds.obs.resources.session import ServerArgs
     from lightly_infra.listing import Listing
     from lightly_infra.permissions import Purpose
     from lightly_infra.retention import Rule
@@ -48,11 +47,8 @@ class Builder(BucketBuilder[ObsSpec, obs.Bucket]):
             "access": obs.AccessKeys(name, keys, opts),
         }
         if isinstance(bucket, str) and is_granted(self.before, name, wanted):
-            server: ServerArgs = {
-                "endpoint": wanted.endpoint,
-                "region": wanted.region or "",
-            }  # `transitions` asks for it
-            args["granted_by"] = {**server, "addressing": wanted.addressing}
+            region = wanted.region or ""  # transitions has seen to it that there is one
+            args["granted_by"] = {"endpoint": wanted.endpoint, "region": region, "addressing": wanted.addressing}
         return obs.OBSDatasource(name, args, opts)
 
     async def lifecycle(self, wanted: ObsSpec) -> Sequence[Rule]:

@@ -168,3 +168,10 @@ def test_what_the_policy_of_a_bucket_grants_stays_when_the_bucket_leaves_the_sta
     assert [it.urn for it in obs(kept, "Grant")] == ([it.urn for it in obs(made, "Grant")] if granted else [])
     if granted:
         assert obs(kept, "Grant")[0].urn in kept.waits_for(kept.one("lightly:Verification"))
+
+
+def test_what_was_there_before_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[None] = []
+    monkeypatch.setattr("lightly_infra.stack.previous.read", lambda: asked.append(None))
+    deployed()
+    assert len(asked) == 1

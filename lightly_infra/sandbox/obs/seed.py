@@ -33,6 +33,7 @@ def prepare(obs: ObsServer, given: Sequence[Source]) -> None:
     sources = [(it, it.spec) for it in given if isinstance(it.spec, ObsSpec)]
     _check_one_cloud(sources)
     created = {spec.bucket for _, spec in sources if spec.create}
+    obs.brought -= created
     # Where one datasource says whose a key is, the others need not.
     users = {spec.access_key_id: spec.user for _, spec in sources if spec.user is not None}
     make_bucket(obs.buckets(), ELSEWHERE, REGION)
