@@ -18,7 +18,7 @@ ENDPOINT = "https://obs.eu-de.otc.t-systems.com"
 USER = "arn:aws:iam::0123456789abcdef0123456789abcdef:user/fedcba9876543210fedcba9876543210"
 KEYS: obs.AccessKeysArgs = {"access_key_id": "AKOBS", "secret_access_key": "canary-secret", "user": USER}
 BUCKET: obs.BucketArgs = {"endpoint": ENDPOINT, "region": "eu-de"}
-SID = policy.sid_of("raw")
+SID = policy.sid_of("raw", USER)
 SERVER = {"endpoint": ENDPOINT, "region": "eu-de", "addressing": "path"}
 
 

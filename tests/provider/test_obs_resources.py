@@ -238,6 +238,19 @@ def test_half_a_grant_shows_as_drift(cloud: ObsCloud, make: Make, name: str) -> 
     assert provider.read(created.id, props).inputs is not None
 
 
+def test_another_user_is_another_grant_and_another_prefix_is_not() -> None:
+    def granted(user: str, prefix: str) -> dict[str, Any]:
+        sid = policy.sid_of("raw", user)
+        statements = policy.grant(purpose=Purpose.INPUT, bucket="acme", prefix=prefix, user=user, sid=sid)
+        return {"bucket": "acme", "statements": policy.to_json(statements)}
+
+    one, other = (f"arn:aws:iam::0123456789abcdef:user/{it}" for it in "ab")
+    differs = grant.Provider().diff
+    assert differs("", granted(one, "raw/"), granted(other, "raw/")).replaces == ["statements"]
+    assert not differs("", granted(one, "raw/"), granted(one, "new/")).replaces
+    assert policy.sid_of("raw", one) != policy.sid_of("raw", other)
+
+
 def test_another_bucket_is_another_grant(make: Make) -> None:
     olds = grant_props("acme-a")
     assert make(grant.Provider).diff("x", olds, grant_props("acme-b")).replaces == ["bucket"]

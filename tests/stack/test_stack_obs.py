@@ -65,7 +65,7 @@ def test_a_brought_input_and_a_made_lightly_bucket() -> None:
         bucket="acme-lightly",
         prefix="lightly/",
         user=USER,
-        sid=policy.sid_of("lightly-street-scenes-lightly"),
+        sid=policy.sid_of("lightly-street-scenes-lightly", USER),
     )
     told = {it.inputs["purpose"]: it.inputs for it in recording.of("lightly:Datasource")}
     assert told["INPUT"]["full_path"] == "obs://acme-raw/raw/"

@@ -29,6 +29,7 @@ Kind = Literal[
     "one slot",  # setting one purpose's datasource forgets the other's
     "wrong id",  # what is created is told with an id that is none
     "other id",  # what is created is told with the id of something else
+    "another's",  # what is read is told as something else's
     "killed before",  # the deployer ends, and nothing is done
     "killed after",  # it is done, and the deployer ends
 ]
@@ -48,6 +49,8 @@ KILLS: Final[tuple[Kind, ...]] = ("killed before", "killed after")
 _AFTER: Final = frozenset({"lost", "timeout", "killed after"})
 _STATUS: Final = {"refused": 403, "broken": 500, "busy": 503, "unknown": 404, "timeout": 504}
 _PAGE: Final = b"<!doctype html><html><body><h1>Sign in</h1><form action=/login></form></body></html>"
+_ID: Final = re.compile(rb"[0-9a-f]{24}")
+_PATH: Final = re.compile(rb"(?<=://)acme-")
 _DATASOURCE: Final = re.compile(r"/v1/datasets/([^/]+)/datasource")
 
 
@@ -143,6 +146,8 @@ class Faulty:
             await _answer(send, 200, b"text/html", _PAGE)
         elif kind == "ignored":
             await _answer(send, 204, b"", b"")
+        elif kind == "another's":
+            await self._anothers(scope, receive, send)
         elif kind == "one slot":
             await self._one_slot(scope, receive, send)
         elif kind in {"wrong id", "other id"}:
@@ -154,6 +159,13 @@ class Faulty:
             # What says that there is nothing is somebody else's page: a server's own word would be believed, rightly.
             content = (b"text/html", _PAGE) if kind in {"unknown", "timeout"} else self.refusal(status)
             await _answer(send, status, *content)
+
+    async def _anothers(self, scope: Message, receive: Any, send: Any) -> None:
+        async def renamed(message: Message) -> None:
+            body = message.get("body", b"")
+            await send({**message, "body": _PATH.sub(b"their", _ID.sub(b"0" * 24, body))} if body else message)
+
+        await self.inner(scope, receive, renamed)
 
     async def _one_slot(self, scope: Message, receive: Any, send: Any) -> None:
         messages: list[Message] = []
@@ -182,6 +194,8 @@ def _applies(kind: Kind, scope: Message) -> bool:
     match kind:
         case "ignored":
             return bool(method in {"PUT", "DELETE"})
+        case "another's":
+            return bool(method == "GET")
         case "one slot":
             return bool(method == "PUT" and _DATASOURCE.fullmatch(path))
         case "wrong id" | "other id":

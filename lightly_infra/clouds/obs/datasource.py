@@ -76,9 +76,10 @@ class OBSDatasource(CloudDatasource):
                 resource=self,
             )
 
+        sid = policy.sid_of(name, access.user)
         self.granted = bucket_name.apply(
             lambda it: policy.to_json(
-                policy.grant(purpose=self.purpose, bucket=it, prefix=prefix, user=access.user, sid=policy.sid_of(name))
+                policy.grant(purpose=self.purpose, bucket=it, prefix=prefix, user=access.user, sid=sid)
             )
         )
         server = owned.server if owned else args.get("granted_by")

@@ -89,13 +89,15 @@ def grant(*, purpose: Purpose, bucket: str, prefix: str, user: str | None, sid: 
     return statements
 
 
-def sid_of(name: str) -> str:
+def sid_of(name: str, user: str | None = None) -> str:
     """A statement's id from a resource's name: `raw-input` gives `RawInputa0200aa6`, letters and digits only.
 
-    The digits at its end are the name's own: without them, `cam-1-1` and `cam-11` would share an id.
+    The digits at its end are the name's own, and the user's: without them, `cam-1-1` and `cam-11` would share an id,
+    and another user could be let in only after the one before has been shut out.
     """
     words = "".join(part[:1].upper() + part[1:] for part in re.findall(r"[0-9A-Za-z]+", name))
-    return f"{words}{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    digits = hashlib.sha256(name.encode() + (user or "").encode()).hexdigest()
+    return f"{words}{digits[:8]}"
 
 
 def document(statements: Iterable[Statement]) -> dict[str, Any]:

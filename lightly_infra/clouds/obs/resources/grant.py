@@ -26,8 +26,11 @@ class Provider(ObsProvider):
         return CheckResult(news, failures)
 
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-        """Another bucket is another grant; what is granted changes in place."""
-        return DiffResult(replaces=changed(olds, news, "bucket"))
+        """Another bucket or user is another grant; what is granted changes in place."""
+        replaces = changed(olds, news, "bucket")
+        if _users(olds["statements"]) != _users(news["statements"]):
+            replaces.append("statements")  # the one before is let in until Lightly has been told the other
+        return DiffResult(replaces=replaces)
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Adds the statements; those that are there already, word for word, are ours."""
@@ -58,6 +61,14 @@ class Provider(ObsProvider):
     def delete(self, _id: str, props: dict[str, Any]) -> None:
         """Takes the statements away, and leaves all others."""
         self.obs(props).remove_statements(props["bucket"], _sids(json.loads(props["statements"])))
+
+
+def _users(statements: str) -> list[Any] | None:
+    """Whom statements let in; None while they are not known."""
+    try:
+        return [it.get("Principal") for it in json.loads(statements)]
+    except ValueError:  # Pulumi's stand-in for what is not known yet
+        return None
 
 
 def _sids(statements: list[policy.Statement]) -> frozenset[str]:
