@@ -122,7 +122,13 @@ class Provider(LightlyProvider):
         """Deletes the dataset if it is ours and the user said so; keeps it otherwise."""
         if not _may_be_deleted(props):
             return
-        operations.delete(self.client, id_)
+        try:
+            operations.delete(self.client, id_)
+        except LightlyError as error:
+            raise LightlyError(
+                f"{error}. Dataset {props['name']!r} stays as it is. To keep it, put it back with `on_destroy: keep`, "
+                "run `pulumi up`, and take it away again; or delete it in the Lightly app, and run the same command again"
+            ) from None
 
     def _not_to_be_used(self, olds: dict[str, Any], news: dict[str, Any], *, previewing: bool) -> list[CheckFailure]:
         """Whether the dataset that is meant is missing or may not be used; nothing where Lightly can't be asked."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lightly_infra.lightly.errors import ApiError, DatasetConflict, DatasetUnknown
+from lightly_infra.lightly.errors import ApiError, DatasetConflict, DatasetUnknown, LightlyError
 from lightly_infra.provider.dataset import Provider
 from tests.provider.emulated import UNKNOWN, Configured
 
@@ -456,6 +456,14 @@ def test_these_datasets_are_kept_without_a_call(
     provider.delete(created.id, kept)
     assert created.id in server.datasets
     assert len(server.requests) == before
+
+
+def test_whoever_is_refused_a_deletion_is_told_the_ways_on(provider: Provider, server: LightlyServer) -> None:
+    created = provider.create(dict(INPUTS))
+    server.fail_next("DELETE", "", status=403)
+    with pytest.raises(LightlyError, match=r"put it back with `on_destroy: keep`.*or delete it in the Lightly app"):
+        provider.delete(created.id, {**OURS, "on_destroy": "delete"})
+    assert created.id in server.datasets
 
 
 def test_our_own_dataset_is_deleted_if_told_to(provider: Provider, server: LightlyServer) -> None:
