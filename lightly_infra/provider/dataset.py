@@ -127,7 +127,7 @@ class Provider(LightlyProvider):
         except LightlyError as error:
             raise LightlyError(
                 f"{error}. Dataset {props['name']!r} stays as it is. To keep it, put it back with `on_destroy: keep`, "
-                "run `pulumi up`, and take it away again; or delete it in the Lightly app, and run the same command again"
+                "run `pulumi up`, and remove it again; or delete it in the Lightly app, and run this again"
             ) from None
 
     def _not_to_be_used(self, olds: dict[str, Any], news: dict[str, Any], *, previewing: bool) -> list[CheckFailure]:
