@@ -151,7 +151,7 @@ def datasources(draw: st.DrawFn, purpose: str) -> dict[str, str]:
     return answer(purpose, it)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(datasources("INPUT"), datasources("LIGHTLY"))
 def test_the_stack_sends_what_lightly_has_or_the_dataset_is_left_out(
     source: dict[str, str], target: dict[str, str]
@@ -359,7 +359,6 @@ def test_the_file_says_what_is_left_out_and_no_name_breaks_out_of_its_line() -> 
     assert list(yaml.safe_load(text)) == ["config"]
 
 
-@settings(deadline=None)
 @given(st.text(max_size=30), st.text(max_size=60), st.text(max_size=60))
 def test_whatever_lightly_says_the_file_holds_datasets_that_parse(name: str, path: str, account: str) -> None:
     assume(name)

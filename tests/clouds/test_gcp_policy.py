@@ -150,7 +150,7 @@ def prefixes_and_keys(draw: st.DrawFn) -> tuple[str, str]:
 
 
 @given(prefixes_and_keys(), st.booleans())
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_exactly_the_objects_under_the_prefix_are_reached(case: tuple[str, str], wide: bool) -> None:
     prefix, key = case
     expression = policy.expression("acme-raw", prefix, bucket_wide_listing=wide)
@@ -159,7 +159,7 @@ def test_exactly_the_objects_under_the_prefix_are_reached(case: tuple[str, str],
 
 
 @given(prefixes_and_keys())
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_exactly_what_is_under_the_prefix_is_listed(case: tuple[str, str]) -> None:
     prefix, asked = case
     assert lists(policy.expression("acme-raw", prefix), asked) == asked.startswith(prefix)
