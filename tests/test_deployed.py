@@ -9,7 +9,8 @@ import pytest
 from pulumi import automation
 
 from lightly_infra import deployed
-from lightly_infra.deployed import with_stand_ins
+from lightly_infra.deployed import _leaves, with_stand_ins
+from lightly_infra.lightly.models import PLAIN_FIELDS
 from lightly_infra.renewals import Renewal
 from lightly_infra.spec import SpecError
 from lightly_infra.stack.settings import DATASETS_KEY, Settings
@@ -91,3 +92,8 @@ def test_a_dataset_with_another_key_since_the_last_update_is_known_by_the_one_of
     after = {**stack.outputs, "credentials": {"streets": {"input": fact | {"epoch": 20}, "lightly": fact}}}
     found = {it.datasource: it.renewed for it in renewal.results(after, complete=True)}
     assert found == {"input": True, "lightly": False}
+
+
+def test_of_a_datasource_that_is_a_secret_as_a_whole_only_the_secrets_are_hidden() -> None:
+    source = {"type": "OBS", "full_path": "obs://acme/raw/", "obs_secret_access_key": "canary", "more": {"sig": "x"}}
+    assert _leaves([source], shown=PLAIN_FIELDS) == ["canary", "x"]

@@ -146,12 +146,13 @@ class Provider(LightlyProvider):
             return [CheckFailure(means, str(error))]
         except LightlyError:
             return []  # a preview works without a token, and `create` says what is wrong
-        if found is None or not found.adopted:
+        # What replaces another is checked twice, the second time as if it were new.
+        if olds or found is None or not found.adopted:
             return []
         pulumi.log.info(
             f"dataset {found.name!r} (id {found.id}, {found.type}) exists: it is adopted as it is, and never deleted"
         )
-        return [] if olds else self._replaced(found.id, news)
+        return self._replaced(found.id, news)
 
     def _replaced(self, dataset_id: str, news: dict[str, Any]) -> list[CheckFailure]:
         """Whether an existing dataset's datasources would be replaced that may not be."""

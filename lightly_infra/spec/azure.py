@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from lightly_infra import epochs, ownership
 from lightly_infra.clouds.azure import policy, sas
 from lightly_infra.located import located
-from lightly_infra.spec.fields import Claim, DatasourceSpec, RotateEveryDays, is_stand_in, shown
+from lightly_infra.spec.fields import Claim, DatasourceSpec, Placed, RotateEveryDays, is_stand_in, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -192,6 +192,13 @@ class AzureSpec(DatasourceSpec):
         """Regenerates a key of the account."""
         account = self.account or path.removeprefix("azure://").partition("/")[0]
         return f"az storage account keys renew --account-name {account} --key {signed_with}"
+
+    def placed(self) -> Iterator[Placed]:
+        """The locations of a resource group and of an account."""
+        if self.location and self.resource_group and self.makes("resource_group"):
+            yield Placed("resource group", self.resource_group, "location", self.location)
+        if self.location and self.account and self.makes("account"):
+            yield Placed("account", self.account, "location", self.location)
 
     def claims(self) -> Iterator[Claim]:
         """How a resource group and an account are made, and what lies in them."""

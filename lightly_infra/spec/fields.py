@@ -51,6 +51,19 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class Placed:
+    """Storage that is made under a name."""
+
+    kind: Literal["bucket", "account", "resource group"]
+    name: str
+
+    field: str
+    """Which field of the datasource says where it is made."""
+
+    value: str
+
+
+@dataclass(frozen=True)
 class Named:
     """An identity or a key that a datasource calls the user's own."""
 
@@ -150,6 +163,10 @@ class DatasourceSpec(Spec, ABC):
     @abstractmethod
     def holds(self, told: Mapping[str, str]) -> bool:
         """Whether what Lightly was told, by the Python names of its API, lies in the same bucket or container."""
+
+    def placed(self) -> Iterator[Placed]:
+        """Where storage is made that has a name and so cannot be made a second time elsewhere."""
+        yield from ()
 
     @property
     def share_of_access(self) -> str | None:
@@ -288,6 +305,8 @@ class BucketSpec(DatasourceSpec):
 
     bucket: str | None
     create: bool
+    placed_by: ClassVar[str] = "region"
+    """The field that says where a bucket is made."""
 
     @property
     def place(self) -> str | None:
@@ -312,6 +331,12 @@ class BucketSpec(DatasourceSpec):
     def told(self) -> dict[str, str]:
         """The path, where the bucket has a name; clouds add their type."""
         return {"full_path": paths.resource_path(self.scheme, self.bucket, self.prefix)} if self.bucket else {}
+
+    def placed(self) -> Iterator[Placed]:
+        """The bucket's region or location."""
+        where = getattr(self, self.placed_by)
+        if self.create and self.bucket and where:
+            yield Placed("bucket", self.bucket, self.placed_by, where)
 
     def check_brought(self, *of_made_buckets: str) -> None:
         """Refuses a bucket of the user's that has no name, or for which one of these fields is set.

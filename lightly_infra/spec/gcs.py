@@ -93,6 +93,7 @@ class GcsSpec(BucketSpec):
     """A directory in a GCS bucket: one of yours (`bucket`), or one that is made (`create: true`)."""
 
     scheme: ClassVar[str] = "gs"
+    placed_by: ClassVar[str] = "location"
 
     bucket: GcsBucketName | None = Field(
         None,

@@ -74,9 +74,12 @@ def findings(datasets: Datasets, before: Previous) -> Findings:
             *_existing(datasets, before),
             *_grants(datasets, before),
             *_renamed(datasets, before),
+            *_moved(datasets, before),
+            *_swapped(datasets, before),
         ]
     )
     if not found.refusals:
+        _tell_of_replaced(found, datasets, before)
         _tell_of_leaving(found, datasets, before)
     return found
 
@@ -197,6 +200,66 @@ def _continued(was: str, datasets: Datasets, old: previous.Dataset, *, leaves: b
     told = [key for key, formerly in renamed.items() if formerly == paths.slug(was)]
     alike = [key for key in renamed if leaves and _alike(key, datasets[key], old)]
     return next(iter(told + alike), None)
+
+
+def _moved(datasets: Datasets, before: Previous) -> Iterator[str]:
+    """Storage with a name that would have to be made a second time, elsewhere."""
+    for where, _, _, _, cloud in _sources(datasets):
+        for it in cloud.datasource.placed():
+            made = next((made for made in before.made if (made.kind, made.name) == (it.kind, it.name)), None)
+            was = made.resource.outputs.get(it.field) if made is not None else None
+            if isinstance(was, str) and _place(was) != _place(it.value):
+                yield (
+                    f"{where}.{it.field}: {it.kind} {it.name!r} is in {was!r}, and the {it.field} of what is made "
+                    f"cannot change. To keep it, set '{it.field}: {was.lower()}' again; to have another one made in "
+                    f"{it.value!r}, choose another name, too: the old one is then kept, with all that is in it"
+                )
+
+
+def _place(location: str) -> str:
+    return location.replace(" ", "").casefold()  # Azure may answer "West Europe", GCS answers EUROPE-WEST3
+
+
+def _swapped(datasets: Datasets, before: Previous) -> Iterator[str]:
+    """Datasets that get a name which another one of the stack still has, whatever it is called from then on."""
+    names = {resource_name(key, it): it.name or (key if it.id is None else None) for key, it in datasets.items()}
+    keys = {resource_name(key, it): key for key, it in datasets.items()}
+    for resource, name in names.items():
+        was = before.datasets.get(resource)
+        if name is None or (was is not None and was.name == name):
+            continue
+        for other, old in before.datasets.items():
+            if other != resource and old.name == name and names.get(other, name) != name:
+                yield (
+                    f"{keys[resource]}.name: {name!r} is the name of dataset {keys[other]!r} until this run has "
+                    "renamed it, and names are unique at Lightly: rename one of them to a third name first, run "
+                    "`pulumi up`, and then give it the name that it is to have"
+                )
+
+
+def _tell_of_replaced(found: Findings, datasets: Datasets, before: Previous) -> None:
+    """What becomes of datasets in whose place their keys mean other ones."""
+    for key, dataset in datasets.items():
+        old = before.datasets.get(resource_name(key, dataset))
+        successor = _successor(key, dataset, old) if old is not None else None
+        if old is None or successor is None:
+            continue
+        was = f"the dataset {old.name!r}{f' (id {old.id})' if old.id else ''} is replaced by {successor}"
+        if old.on_destroy == "delete" and not old.adopted:
+            found.warnings.append(
+                f"{key}: {was} and will be deleted at Lightly with its samples: it was deployed with "
+                "'on_destroy: delete'. To keep it, deploy 'on_destroy: keep' first, and then this change"
+            )
+        else:
+            found.remarks.append(f"{key}: {was} and stays at Lightly")
+
+
+def _successor(key: str, dataset: DatasetSpec, old: previous.Dataset) -> str | None:
+    """The other dataset that the YAML means now, in words; None where it is the same, as the provider decides."""
+    if dataset.id is not None:
+        return None if dataset.id == old.id else f"the one with id {dataset.id}"
+    name, kind = dataset.name or key, str(dataset.type or "Images")
+    return f"a new one, {name!r} of type {kind}" if name != old.name and kind != old.type else None
 
 
 def _tell_of_leaving(found: Findings, datasets: Datasets, before: Previous) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from pulumi.automation import OpType
 
 from lightly_infra.updates.changes import Change, Failure, OnChange, OnLog, Operation
-from lightly_infra.updates.messages import Scrubber, describe, last_message
+from lightly_infra.updates.messages import Scrubber, describe, last_message, printed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -93,7 +93,10 @@ class Listener:
         elif self._failures and event.severity == _PROGRAMS_ERRORS:
             return  # the traceback of a program that the engine has stopped since
         elif self._on_log is not None and event.severity != "debug" and not _OWN_PLUGIN.match(message):
-            self._on_log(event.severity.partition("#")[0], self._scrubber.scrub(message))
+            severity = event.severity.partition("#")[0]
+            if severity == "info":
+                severity, message = printed(message)
+            self._on_log(severity, self._scrubber.scrub(message))
 
 
 def _plain(message: str) -> str:

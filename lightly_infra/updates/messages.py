@@ -21,6 +21,8 @@ _TRACEBACK: Final = "Traceback (most recent call last):\n"
 # Module and class names of exceptions mean nothing to people; the plain names of builtins may ("KeyError: 'x'").
 _CLASS: Final = re.compile(r"(?:(?:\w+\.)+\w+|Exception|RuntimeError|RunError|ValueError): ")
 
+_SEVERITY: Final = re.compile(r"(info|warning): ")
+
 
 class Scrubber:
     """Replaces every known secret in a text by `[secret]`. Safe to use from several threads."""
@@ -55,6 +57,12 @@ def last_message(text: str) -> str:
     lines = tail.splitlines()
     start = next((i for i, line in enumerate(lines) if line and not line[0].isspace()), 0)
     return _without_class("\n".join(lines[start:]))
+
+
+def printed(line: str) -> tuple[str, str]:
+    """Severity and message of what a provider has printed: the SDK puts the one before the other (`pulumi/log.py`)."""
+    match = _SEVERITY.match(line)
+    return (match[1], line[match.end() :]) if match else ("info", line)
 
 
 def describe(error: BaseException) -> str:

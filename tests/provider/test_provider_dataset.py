@@ -130,6 +130,15 @@ def test_what_is_adopted_is_told(provider: Provider, server: LightlyServer, caps
     assert said in capsys.readouterr().err
 
 
+def test_what_replaces_another_dataset_is_told_once(
+    provider: Provider, server: LightlyServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.put_dataset(OTHER_ID, "Films", "Images")
+    for olds in (INPUTS, {}):  # the engine checks a replacement a second time, as what is new
+        assert failures(provider, olds, dataset_id=OTHER_ID, name="Films") == {}
+    assert capsys.readouterr().err.count("is adopted as it is") == 1
+
+
 @pytest.mark.parametrize("on_destroy", ["keep", "delete"])
 @pytest.mark.parametrize(
     ("news", "prepare", "error"),

@@ -42,7 +42,7 @@ from lightly_infra.sandbox.engine.values import (
 from lightly_infra.sandbox.resource_type import Input
 from lightly_infra.updates.changes import Change, Failure, Operation
 from lightly_infra.updates.listener import Listener
-from lightly_infra.updates.messages import describe, last_message
+from lightly_infra.updates.messages import describe, last_message, printed
 from tests.sandbox.engine_harness import PROVIDERS
 
 if TYPE_CHECKING:
@@ -282,6 +282,18 @@ def test_labels_that_google_clouds_sdk_marks_as_secrets_are_none() -> None:
     labels = Secret({"goog-pulumi-provisioned": "true", "lightly-infra-name": "lightly-scenes-input"})
     scrubber.learn({"effectiveLabels": labels, "pulumiLabels": labels, "privateKey": Secret("canary-key")})
     assert scrubber.scrub("true lightly-scenes-input canary-key") == "true lightly-scenes-input [secret]"
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("info: it exists", ("info", "it exists")),
+        ("warning: it is replaced", ("warning", "it is replaced")),
+        ("Lightly: a line of its own", ("info", "Lightly: a line of its own")),
+    ],
+)
+def test_what_a_provider_prints_is_told_with_its_severity_once(line: str, told: tuple[str, str]) -> None:
+    assert printed(line) == told
 
 
 def test_of_a_datasource_that_is_a_secret_as_a_whole_only_the_secrets_are_hidden() -> None:

@@ -280,11 +280,13 @@ def two_keys(first: str, second: str) -> Previous:
 
 
 def test_two_keys_may_be_swapped_and_not_silently_swapped_back() -> None:
-    a, b = datasets(key="aaa", formerly="bbb"), datasets({"s3": {**S3, "prefix": "x/"}}, key="bbb", formerly="aaa")
+    # Under the names that they have at Lightly: those are not swapped in one run.
+    a = datasets(key="aaa", formerly="bbb", name="bbb")
+    b = datasets({"s3": {**S3, "prefix": "x/"}}, key="bbb", formerly="aaa", name="aaa")
     assert said(a | b, two_keys("aaa", "bbb")).refusals == []
     assert said(a | b, two_keys("bbb", "aaa")).refusals == []
     for it in (a | b).values():
-        del it["formerly"]
+        del it["formerly"], it["name"]
     assert len(said(a | b, two_keys("bbb", "aaa")).refusals) == 2
 
 
@@ -329,3 +331,84 @@ def test_a_bucket_policy_of_obs_goes_on_to_name_whom_it_lets_in(missing: str) ->
     declared = spec.parse(datasets({"obs": given}), {"region": "eu-central-1"})
     (refusal,) = transitions.findings(declared, before).refusals
     assert refusal.startswith(f"street-scenes.input.obs.{missing} is missing")
+
+
+OTHER = "f" * 24
+REPLACED = [{"id": OTHER}, {"type": "Videos", "name": "Films"}]
+
+
+@pytest.mark.parametrize("more", REPLACED, ids=["id", "type and name"])
+def test_a_dataset_that_is_replaced_is_said_to_be_deleted_and_how_to_keep_it(more: dict[str, Any]) -> None:
+    (warning,) = said(datasets(**more, on_destroy="delete"), state(on_destroy="delete")).warnings
+    assert warning.startswith(f"street-scenes: the dataset 'street-scenes' (id {ID}) is replaced by ")
+    assert "will be deleted at Lightly with its samples" in warning
+    assert "deploy 'on_destroy: keep' first" in warning
+
+
+@pytest.mark.parametrize("more", REPLACED, ids=["id", "type and name"])
+@pytest.mark.parametrize("was", [{}, {"on_destroy": "delete", "adopted": True}], ids=["kept", "adopted"])
+def test_a_dataset_that_is_replaced_and_stays_is_remarked_on(more: dict[str, Any], was: dict[str, Any]) -> None:
+    found = said(datasets(**more), state(**was))
+    assert found.warnings == []
+    (remark,) = found.remarks
+    assert remark.endswith("and stays at Lightly")
+
+
+@pytest.mark.parametrize("more", [{"id": ID}, {"name": "Films"}, {"on_destroy": "delete"}])
+def test_a_dataset_that_stays_the_same_is_not_said_to_be_replaced(more: dict[str, Any]) -> None:
+    found = said(datasets(**more), state(on_destroy="delete"))
+    assert (found.warnings, found.remarks, found.refusals) == ([], [], [])
+
+
+def test_names_are_not_swapped_in_one_run() -> None:
+    both = [*state(key="a-one").resources, *state(key="b-two", told={"full_path": "s3://acme-raw/x/"}).resources]
+    before = Previous(both, {})
+    another = {"s3": {**S3, "prefix": "x/"}}
+    first, second = said(
+        {**datasets(key="a-one", name="b-two"), **datasets(another, key="b-two", name="a-one")}, before
+    ).refusals
+    assert first.startswith("a-one.name: 'b-two' is the name of dataset 'b-two' until this run has renamed it")
+    assert second.startswith("b-two.name: 'a-one'")
+    assert "rename one of them to a third name first" in first
+    free = {**datasets(key="a-one", name="third"), **datasets(another, key="b-two")}
+    assert said(free, before).refusals == []
+
+
+GCS_MADE = {"bucket": "acme-raw", "prefix": "raw/", "create": True, "location": "europe-west4"}
+AZURE_MADE = {"account": "acmedata", "prefix": "", "resource_group": "acme", "create": "account"}
+MOVED = [
+    (
+        "s3.region",
+        {"s3": {**S3, "create": True, "region": "eu-west-1"}},
+        "aws:s3/bucket:Bucket",
+        "bucket",
+        "eu-central-1",
+    ),
+    ("gcs.location", {"gcs": GCS_MADE}, "gcp:storage/bucket:Bucket", "name", "EUROPE-WEST3"),
+    (
+        "obs.region",
+        {"obs": {**OBS, "endpoint": "https://obs.eu-nl.otc.t-systems.com", "bucket": "acme-raw", "create": True}},
+        "pulumi-python:dynamic/obs:Bucket",
+        "bucket",
+        "eu-de",
+    ),
+    (
+        "azure.location",
+        {"azure": {**AZURE_MADE, "location": "northeurope"}},
+        "azure-native:storage:StorageAccount",
+        "name",
+        "westeurope",
+    ),
+]
+
+
+@pytest.mark.parametrize(("field", "source", "type_", "output", "was"), MOVED)
+def test_storage_that_is_made_does_not_move(
+    field: str, source: dict[str, Any], type_: str, output: str, was: str
+) -> None:
+    name, place = ("acmedata" if "azure" in source else "acme-raw"), field.partition(".")[2]
+    (refusal,) = said(datasets(source), state((type_, "it", {output: name, place: was}))).refusals
+    assert refusal.startswith(f"street-scenes.input.{field}: ")
+    assert f"To keep it, set '{place}: {was.lower()}' again" in refusal
+    now = next(it.value for it in spec.parse(datasets(source), DEFAULTS)["street-scenes"].input.datasource.placed())
+    assert said(datasets(source), state((type_, "it", {output: name, place: now.upper()}))).refusals == []

@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 FAILURES: Final[Mapping[str, str]] = {
     r"BucketAlreadyOwnedByYou": (
-        "your account has this bucket already. If an interrupted run of this stack made it (its tag "
-        f"lightly-infra:stack names the stack), take it over: run {TAKE_OVER} and `pulumi up` again. If it is yours, "
-        "leave 'create' out to use it as it is, or choose another name; to move it to another region, choose another "
-        "name, too"
+        "your account has this bucket already. If its region has changed, put the old one back, or choose another name "
+        "to have another one made. If it is yours, leave 'create' out to use it as it is, or choose another name. If "
+        "an interrupted run of this stack made it (its tag lightly-infra:stack names the stack), take it over: run "
+        f"{TAKE_OVER} and `pulumi up` again"
     ),
     r"BucketAlreadyExists": (
         "the bucket's name is taken, by you or by somebody else: names are unique among all accounts. Choose another, "

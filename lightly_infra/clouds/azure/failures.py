@@ -37,19 +37,21 @@ FAILURES: Final[Mapping[str, str]] = {
     r"AccountNameInvalid": "name the storage account with 3 to 24 lower-case letters and digits",
     # azure-native looks before it creates anything, and never takes over what is there.
     r"already existing resource ['\"]?(?P<id>\S+/containers/[^'\"\s]+)": (
-        "the container is there already. If an interrupted run of this stack made it (its metadata lightly_infra_stack "
-        f"names the stack), take it over: run {TAKE_OVER} and `pulumi up` again. If it is yours, or was kept when it "
-        "left the stack, leave 'create' out to use it as it is, or name another"
+        "the container is there already. If it is yours, or was kept when it left the stack, leave 'create' out to use "
+        "it as it is, or name another. If an interrupted run of this stack made it (its metadata lightly_infra_stack "
+        f"names the stack), take it over: run {TAKE_OVER} and `pulumi up` again"
     ),
     r"already existing resource ['\"]?(?P<id>\S+/storageAccounts/[^'\"\s]+)": (
-        "the storage account is there already. If an interrupted run of this stack made it (its tag "
-        f"lightly-infra:stack names the stack), take it over: run {TAKE_OVER} and `pulumi up` again. If it is yours, "
-        "or was kept when it left the stack, have only the container made (create: container), or name another"
+        "the storage account is there already. If its location has changed, put the old one back, or name another. If "
+        "it is yours, or was kept when it left the stack, have only the container made (create: container), or name "
+        "another. If an interrupted run of this stack made it (its tag lightly-infra:stack names the stack), take it "
+        f"over: run {TAKE_OVER} and `pulumi up` again"
     ),
     r"already existing resource ['\"]?(?P<id>\S+/resourceGroups/[^'\"\s]+)": (
-        "the resource group is there already. If an interrupted run of this stack made it (its tag "
-        f"lightly-infra:stack names the stack), take it over: run {TAKE_OVER} and `pulumi up` again. If it is yours, "
-        "or was kept when it left the stack, have only the account made (create: account), or name another"
+        "the resource group is there already. If its location has changed, put the old one back, or name another. If "
+        "it is yours, or was kept when it left the stack, have only the account made (create: account), or name "
+        "another. If an interrupted run of this stack made it (its tag lightly-infra:stack names the stack), take it "
+        f"over: run {TAKE_OVER} and `pulumi up` again"
     ),
     r"cannot create already existing (sub)?resource|StorageAccountAlreadyExists|ContainerAlreadyExists": (
         "it is there already: to use it, name it and leave it out of 'create'; or name another"

@@ -34,9 +34,10 @@ FAILURES: Final[Mapping[str, str]] = {
         "`pulumi up` again, which brings it back"
     ),
     r"you already own it|You already own this bucket": (
-        "you have this bucket already. If an interrupted run of this stack made it (its label lightly-infra-stack "
-        f"names the stack), take it over: run {TAKE_OVER} and `pulumi up` again. If it is yours, leave 'create' out to "
-        "use it as it is, or choose another name; to move it to another location, choose another name, too"
+        "you have this bucket already. If its location has changed, put the old one back, or choose another name to "
+        "have another one made. If it is yours, leave 'create' out to use it as it is, or choose another name. If an "
+        "interrupted run of this stack made it (its label lightly-infra-stack names the stack), take it over: run "
+        f"{TAKE_OVER} and `pulumi up` again"
     ),
     r"bucket name is not available": (
         "somebody has a bucket of this name, which is one for all of Google Cloud: name another, or none to have one "

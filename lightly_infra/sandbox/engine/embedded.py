@@ -23,6 +23,7 @@ from lightly_infra.sandbox.engine.providers import Providers, with_defaults, wit
 from lightly_infra.sandbox.engine.state import ResourceState, Snapshot, state_of
 from lightly_infra.sandbox.engine.steps import Run
 from lightly_infra.updates.changes import latest
+from lightly_infra.updates.messages import printed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -137,7 +138,7 @@ class EmbeddedEngine:
                 act(deployment, run)
             finally:
                 for line in self._plugins.said():
-                    tell("info", line)  # as the real engine passes on what a plugin prints
+                    tell(*printed(line))  # as the real engine passes on what a plugin prints
                 if not preview:  # also when interrupted: what was done must not be forgotten
                     self._resources, self._program = snapshot.resources(), program
             return deployment.result(with_outputs=with_outputs)
