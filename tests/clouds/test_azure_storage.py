@@ -89,7 +89,7 @@ def test_soft_delete_goes_with_the_account_and_never_before_it() -> None:
     recording = made()
     soft_delete = recording.one(SOFT_DELETE)
     assert soft_delete.deleted_with == recording.one(ACCOUNT).urn
-    assert not soft_delete.retain_on_delete
+    assert soft_delete.retain_on_delete, "and is shown as kept"
 
 
 def test_a_container_waits_until_its_account_is_guarded() -> None:

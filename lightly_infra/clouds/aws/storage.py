@@ -91,7 +91,9 @@ class Bucket(Component):
         )
         self.resource, self.bucket, self.arn = bucket, bucket.bucket, bucket.arn
         # What guards the bucket stays with it: alone it would be deleted, and the bucket left open.
-        guarded = self.child(deleted_with=bucket)
+        going_with_it = self.child(deleted_with=bucket)
+        # What is always there never leaves alone, and is shown as kept. What may be turned off has to be deleted then.
+        guarded = pulumi.ResourceOptions.merge(going_with_it, pulumi.ResourceOptions(retain_on_delete=True))
 
         private = aws.s3.BucketPublicAccessBlock(
             name,
@@ -132,7 +134,7 @@ class Bucket(Component):
                 bucket=bucket.bucket,
                 versioning_configuration={"status": "Enabled"},
                 region=self.region,
-                opts=guarded,
+                opts=going_with_it,
             )
         aws.s3.BucketLifecycleConfiguration(
             name,
@@ -150,7 +152,7 @@ class Bucket(Component):
                 target_bucket=logs["bucket"],
                 target_prefix=logs.get("prefix", ""),
                 region=self.region,
-                opts=guarded,
+                opts=going_with_it,
             )
         self.register_outputs({"bucket": self.bucket, "arn": self.arn})
 

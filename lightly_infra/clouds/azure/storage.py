@@ -166,8 +166,8 @@ class Account(Component):
             blob_services_name="default",  # there is one for each account, of this name
             delete_retention_policy={"enabled": True, "days": days},
             container_delete_retention_policy={"enabled": True, "days": days},
-            # Goes with the account and never before it: to delete it alone is to turn soft delete off.
-            opts=self.child(deleted_with=account),
+            # Goes with the account and never before it: to delete it alone is to turn soft delete off. Shown as kept.
+            opts=self.child(deleted_with=account, retain_on_delete=True),
         )
         if rules:
             storage.ManagementPolicy(
