@@ -15,6 +15,7 @@ from lightly_infra import paths
 from lightly_infra.clouds.gcp import roles
 from lightly_infra.clouds.obs.policy import cloud_of
 from lightly_infra.spec.obs import ObsSpec
+from lightly_infra.spec.s3 import S3Spec
 from lightly_infra.stack.builder import access_name, datasource_name, resource_name
 from lightly_infra.stack.lifecycles import Findings
 
@@ -73,6 +74,7 @@ def findings(datasets: Datasets, before: Previous) -> Findings:
             *_identities(datasets, before),
             *_existing(datasets, before),
             *_grants(datasets, before),
+            *_encrypted(datasets, before),
             *_renamed(datasets, before),
             *_moved(datasets, before),
             *_swapped(datasets, before),
@@ -169,6 +171,23 @@ def _grants(datasets: Datasets, before: Previous) -> Iterator[str]:
                         f"{where}.{field} is missing: it was given when this stack made the bucket {wanted.bucket!r}, "
                         "whose policy lets Lightly in by what the stack has written there; put it back"
                     )
+
+
+def _encrypted(datasets: Datasets, before: Previous) -> Iterator[str]:
+    """Buckets that leave the stack, whose KMS key their other datasets have from the one that made them."""
+    made = {it.name for it in before.made if it.resource.type == "aws:s3/bucket:Bucket"}
+    created = {cloud.datasource.place for *_, cloud in _sources(datasets) if cloud.datasource.creates}
+    for where, key, dataset, purpose, cloud in _sources(datasets):
+        wanted, old = cloud.datasource, before.datasets.get(resource_name(key, dataset))
+        if old is None or not isinstance(wanted, S3Spec) or wanted.kms_key_arn is not None:
+            continue
+        told = old.datasources.get(purpose, {})
+        kms = told.get("s3_server_side_encryption_kms_key")
+        if kms and wanted.bucket in made and wanted.place not in created and wanted.holds(told):
+            yield (
+                f"{where}.kms_key_arn is missing: {wanted.bucket!r} was made by this stack and is encrypted with "
+                f"{kms!r}, whose use would be taken from Lightly: write 'kms_key_arn: {kms}'"
+            )
 
 
 def _renamed(datasets: Datasets, before: Previous) -> Iterator[str]:

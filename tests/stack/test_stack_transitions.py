@@ -412,3 +412,16 @@ def test_storage_that_is_made_does_not_move(
     assert f"To keep it, set '{place}: {was.lower()}' again" in refusal
     now = next(it.value for it in spec.parse(datasets(source), DEFAULTS)["street-scenes"].input.datasource.placed())
     assert said(datasets(source), state((type_, "it", {output: name, place: now.upper()}))).refusals == []
+
+
+def test_a_bucket_that_leaves_the_stack_keeps_its_kms_key_with_the_datasets_that_name_it() -> None:
+    kms = "arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+    told = {"full_path": "s3://acme-raw/raw/", "s3_server_side_encryption_kms_key": kms}
+    bucket = ("aws:s3/bucket:Bucket", "acme-raw-bucket", {"bucket": "acme-raw"})
+    (refusal,) = said(datasets(), state(bucket, told=told)).refusals
+    assert refusal.startswith("street-scenes.input.s3.kms_key_arn is missing: 'acme-raw' was made by this stack")
+    assert said(datasets({"s3": {**S3, "kms_key_arn": kms}}), state(bucket, told=told)).refusals == []
+    assert said(datasets({"s3": {**S3, "bucket": "acme-other"}}), state(bucket, told=told)).refusals == []
+    assert said(datasets(), state(told=told)).refusals == [], "of a bucket that was never made here"
+    maker = datasets({"s3": {**S3, "prefix": "x/", "create": True, "kms_key_arn": kms}}, key="maker")
+    assert said(datasets() | maker, state(bucket, told=told)).refusals == []
