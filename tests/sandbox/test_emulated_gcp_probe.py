@@ -362,7 +362,12 @@ def test_it_starts_fresh_and_leaves_nothing() -> None:
         second = cloud.environment()
         assert first["GOOGLE_OAUTH_ACCESS_TOKEN"] != second["GOOGLE_OAUTH_ACCESS_TOKEN"]
         assert not cloud.client().bucket("acme").exists()
-        assert set(second) == {"STORAGE_EMULATOR_HOST", "GOOGLE_OAUTH_ACCESS_TOKEN", "GOOGLE_PROJECT"}
+        assert set(second) == {
+            "STORAGE_EMULATOR_HOST",
+            "GOOGLE_IAM_CUSTOM_ENDPOINT",
+            "GOOGLE_OAUTH_ACCESS_TOKEN",
+            "GOOGLE_PROJECT",
+        }
 
 
 def test_it_listens_on_loopback_only(cloud: GcpCloud) -> None:
