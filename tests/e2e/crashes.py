@@ -66,10 +66,12 @@ def killed_at_step(at: int, moment: Moment) -> Iterator[Death]:
     def dying(name: str) -> Any:
         act = getattr(Provider, name)
 
-        def step(*args: Any) -> Any:
+        def step(*args: Any, **options: Any) -> Any:
+            if options.get("preview"):  # nothing is done
+                return act(*args, **options)
             is_due = death.is_due()
             death.come(now=is_due and moment == "before it is done")
-            done = act(*args)
+            done = act(*args, **options)
             death.come(now=is_due)
             return done
 
