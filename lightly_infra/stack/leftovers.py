@@ -78,12 +78,8 @@ def find(settings: Settings, known: Known, told: Path | None = None) -> Iterator
     answers: dict[str, Answer] = json.loads(told.read_bytes()) if told and told.is_file() else {}
     for cloud, sources in _clouds(settings).items():
         try:
-            found = {
-                leftover: None
-                for source in sources
-                for leftover in _of(cloud, source, settings, known, answers.get(cloud, {}))
-            }
-            yield from health.leftovers(cloud, list(found))
+            found = [it for source in sources for it in _of(cloud, source, settings, known, answers.get(cloud, {}))]
+            yield from health.leftovers(cloud, found)
         except CannotListError as error:
             yield health.not_listed(cloud, str(error))
 

@@ -6,6 +6,9 @@ import re
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from botocore.exceptions import ClientError
+
+from lightly_infra import ownership
 from lightly_infra.clouds.obs import policy
 from lightly_infra.sandbox.aws.ministack import Credentials
 from lightly_infra.sandbox.aws.seed import make_bucket, put_images
@@ -51,7 +54,7 @@ def prepare(obs: ObsServer, given: Sequence[Source]) -> None:
             continue
         region = spec.region or REGION
         if spec.bucket not in obs.brought:
-            if _exists(obs, spec.bucket, region):  # a stack has made it: its policy is what the stack has written
+            if _is_made(obs, spec.bucket, region):  # its policy is what the stack has written
                 continue
             obs.brought.add(spec.bucket)
         put_images(obs.buckets(region), spec.bucket, region, spec.prefix, it.files)
@@ -68,9 +71,13 @@ def prepare(obs: ObsServer, given: Sequence[Source]) -> None:
         obs.buckets(region).put_bucket_policy(Bucket=bucket, Policy=document)
 
 
-def _exists(obs: ObsServer, bucket: str, region: str) -> bool:
-    names = [it["Name"] for it in obs.buckets(region).list_buckets()["Buckets"]]
-    return bucket in names
+def _is_made(obs: ObsServer, bucket: str, region: str) -> bool:
+    """Whether a stack has made the bucket: its tags say so."""
+    try:
+        tags = obs.buckets(region).get_bucket_tagging(Bucket=bucket)["TagSet"]
+    except ClientError:  # there is no such bucket, or it has no tags
+        return False
+    return any(it["Key"] == ownership.STACK_TAG for it in tags)
 
 
 def _check_one_cloud(sources: Sequence[tuple[Source, ObsSpec]]) -> None:
