@@ -32,6 +32,7 @@ STRIDE = 1 if os.environ.get("THOROUGH") else 2
 REGION = "eu-central-1"
 ENDPOINT = "https://obs.eu-de.otc.t-systems.com"
 STACK = "organization/own/test"
+DELETED_ROLE = re.compile(r"You can't delete role_id \((\S+)\) which has been marked for deletion")
 ROLE = re.compile(r"gcloud iam roles delete (\S+) --project=(\S+)`")
 
 
@@ -173,7 +174,12 @@ def test_killed_at_any_deletion_destroy_goes_on(name: str) -> None:
             deploy(sandbox, program)
             with killed_at_step(at, "before it is noted") as death:
                 sandbox.destroy(program)
-            assert not (left := sandbox.destroy(program)).failures, left.failures
+            left = sandbox.destroy(program)
+            if name == "gcs" and (gone := DELETED_ROLE.search(str(left.failures))):
+                # docs/recovery.md: Google deletes no role twice, so it is brought back for that.
+                sandbox.gcp.undelete_role(f"projects/{PROJECT}/roles/{gone[1]}")
+                left = sandbox.destroy(program)
+            assert not left.failures, left.failures
             if not death.came:
                 break
             at += 2 * STRIDE
