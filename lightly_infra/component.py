@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from weakref import WeakKeyDictionary
 
 import pulumi
-from pulumi.resource import DependencyResource
 from pulumi.runtime import get_root_resource
 
 from lightly_infra.ownership import Owner
@@ -116,7 +115,7 @@ class _Hook:
             remedy = remedy.replace(TAKE_OVER, self._take_over(args, str(identity)))
             if remedy not in self._told:
                 self._told.add(remedy)
-                pulumi.log.error(remedy, DependencyResource(args.urn))
+                _tell(remedy, args.urn)
         return False  # trying again would fail again
 
     def _take_over(self, args: pulumi.ErrorHookArgs, identity: str) -> str:
@@ -146,6 +145,15 @@ def _hook_of(kind: str, failures: Mapping[str, str], identified_by: str) -> _Hoo
     if kind not in hooks:
         hooks[kind] = _Hook(kind, failures, identified_by)
     return hooks[kind]
+
+
+def _tell(remedy: str, urn: str) -> None:
+    """An error message about a resource, sent at once: that of `pulumi.log` is sent later, and lost if the run ends."""
+    from pulumi.runtime.proto import engine_pb2
+    from pulumi.runtime.settings import get_engine
+
+    if engine := get_engine():
+        engine.Log(engine_pb2.LogRequest(severity=engine_pb2.ERROR, message=remedy, urn=urn))
 
 
 def _callbacks_are_ready() -> bool:
