@@ -192,13 +192,12 @@ def test_orphans_of_interrupted_runs_carry_the_marks_of_their_stack() -> None:
         for at in range(1, 4):
             with killed_at_step(at, "before it is noted"):
                 sandbox.up(program)
-        deploy(sandbox, program)
+        # Which of the steps side by side dies is not decided: only that something was made that nobody noted.
         iam, s3 = sandbox.aws.client("iam"), sandbox.aws.client("s3")
         users = [iam.list_user_tags(UserName=it["UserName"])["Tags"] for it in iam.list_users()["Users"]]
         named = [it["Name"] for it in s3.list_buckets()["Buckets"] if it["Name"].startswith("scenes-")]
         tagged = [*users, *(s3.get_bucket_tagging(Bucket=it)["TagSet"] for it in named)]
         owners = [ownership.name_in({it["Key"]: it["Value"] for it in tags}, STACK) for tags in tagged]
-        assert len(owners) > 2, "some are orphans"
         assert set(owners) == {"scenes"}
 
 
