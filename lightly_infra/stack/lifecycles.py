@@ -43,25 +43,31 @@ class Findings:
     remarks: list[str] = field(default_factory=list)
     """What looks like a problem and is none, and what is not known."""
 
+    def tell(self, problem: str) -> None:
+        """Shows all of it.
+
+        Raises:
+            pulumi.RunError: the problem and each refusal, if there is one.
+        """
+        for remark in self.remarks:
+            pulumi.log.info(remark)
+        for warning in self.warnings:
+            pulumi.log.warn(warning)
+        if self.refusals:
+            raise pulumi.RunError(f"{problem}:" + "".join(f"\n  {line}" for line in self.refusals))
+
 
 def check(settings: Settings, builders: Builders, before: Previous | None) -> None:
     """Looks at every bucket, side by side, and tells what it finds.
 
     Raises:
         pulumi.RunError: a rule or a retention does not go with a dataset that is `strict_retention`, or with how long
-            its runs take;
-            nothing has been touched by then.
+            its runs take; nothing has been touched by then.
     """
     known, looks = _sync_await(_read_all(settings, builders, contents.earlier(settings, before)))
     found = findings(settings, known)
     add_contents(found, settings, looks)
-    for remark in found.remarks:
-        pulumi.log.info(remark)
-    for warning in found.warnings:
-        pulumi.log.warn(warning)
-    if found.refusals:
-        lines = "".join(f"\n  {line}" for line in found.refusals)
-        raise pulumi.RunError(f"lifecycle rules of stack {pulumi.get_stack()!r} conflict with its datasets:{lines}")
+    found.tell(f"lifecycle rules of stack {pulumi.get_stack()!r} conflict with its datasets")
 
 
 def findings(settings: Settings, known: Mapping[str, Read]) -> Findings:

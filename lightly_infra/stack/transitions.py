@@ -56,15 +56,7 @@ def check(datasets: Datasets, before: Previous) -> None:
     found = findings(datasets, before)
     names = [str(it.outputs["name"]) for it in before.of(roles.TYPE) if it.outputs.get("name")]
     found.refusals.extend(map(roles.how_to_undelete, _sync_await(roles.deleted(names))))
-    for remark in found.remarks:
-        pulumi.log.info(remark)
-    for warning in found.warnings:
-        pulumi.log.warn(warning)
-    if found.refusals:
-        lines = "".join(f"\n  {line}" for line in found.refusals)
-        raise pulumi.RunError(
-            f"the config of stack {pulumi.get_stack()!r} conflicts with what is already deployed:{lines}"
-        )
+    found.tell(f"the config of stack {pulumi.get_stack()!r} conflicts with what is already deployed")
 
 
 def findings(datasets: Datasets, before: Previous) -> Findings:
