@@ -88,7 +88,7 @@ class Leaks:
         """What is at work in this process now."""
         self._children[:] = [it for it in self._children if it.returncode is None and alive(it.pid)]
         return {
-            **{id(it): f"the thread {it.name!r}" for it in threading.enumerate()},
+            **{id(it): f"the thread {it.name!r}" for it in threading.enumerate() if not is_for_ever(it.name)},
             **{it.pid: f"the process {it.pid}, {str(it.args)[:300]}" for it in self._children},
             **_listening(),
         }
@@ -101,9 +101,14 @@ class Leaks:
         def may_stay(key: object, name: str) -> bool:
             if any(it in name for it in SHARED):
                 return shared
-            return key in known or any(it in name for it in FOR_EVER)
+            return key in known
 
         return [name for key, name in self.at_work().items() if not may_stay(key, name)]
+
+
+def is_for_ever(name: str) -> bool:
+    """Whether a thread never ends, whichever test or fixture was the first to need it."""
+    return any(it in name for it in FOR_EVER)
 
 
 def fail_unless_gone(left: Callable[[], list[str]]) -> None:
